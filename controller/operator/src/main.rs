@@ -1,0 +1,3 @@
+//! The `plumbline` binary.
+
+fn main() {}

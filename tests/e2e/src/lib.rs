@@ -1,0 +1,1 @@
+//! Scenarios against real servers; everything is in `tests/`.

@@ -1,0 +1,3 @@
+//! `cargo quickstart`.
+
+fn main() {}
