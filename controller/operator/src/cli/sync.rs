@@ -1,0 +1,91 @@
+//! `plumbline sync`: the real loop over a folder of manifests, without a cluster.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Args;
+use jiff::Timestamp;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use super::{FolderArgs, asked_to_stop, block_on, load};
+use crate::{
+    folder_run::FolderRun,
+    host::Notice,
+    output::{progress::Progress, resources::resources},
+    telemetry::logs::{self, Format},
+};
+
+/// The flags of `plumbline sync`.
+#[derive(Clone, Debug, Args)]
+pub struct SyncArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Folder for what outlives a restart; without one a restart costs one full comparison
+    #[arg(long, value_name = "DIR", env = "PLUMBLINE_STATE")]
+    state: Option<PathBuf>,
+    /// Form of log lines
+    #[arg(long, value_enum, default_value_t = Format::Text, env = "PLUMBLINE_LOG_FORMAT")]
+    log_format: Format,
+    /// What is logged: error, warn, info, debug or trace, or a directive such as `plumbline=debug`
+    #[arg(long, default_value = "warn", env = "PLUMBLINE_LOG_LEVEL")]
+    log_level: String,
+}
+
+pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
+    let SyncArgs { folder, state, log_format, log_level } = args;
+    logs::start(log_format, &log_level)?;
+    let manifests = load(&folder)?;
+    if let Some(state) = &state {
+        std::fs::create_dir_all(state).with_context(|| format!("`--state {}` cannot be created", state.display()))?;
+    }
+    block_on(async move {
+        let stop = CancellationToken::new();
+        let run = FolderRun::start(manifests, folder.secrets.clone(), state, None, stop.clone());
+        let host = run.host.clone();
+        let follow = async {
+            host.follow(&folder.folder, &folder.namespace, |faults| {
+                faults.iter().for_each(|fault| eprintln!("error: {fault}; the folder's last valid state stays in force"));
+            })
+            .await;
+        };
+        let watch = watch(&run, Timestamp::now());
+        tokio::select! {
+            result = asked_to_stop() => result?,
+            () = follow => {}
+            result = watch => result?,
+        }
+        stop.cancel();
+        run.finish().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Prints what turns, and the progress of exports; the resources whenever one turned.
+async fn watch(run: &FolderRun, since: Timestamp) -> anyhow::Result<()> {
+    let (mut notices, mut reports) = (run.host.notices(), run.reports());
+    let (worlds, statuses) = (run.host.worlds(), run.host.statuses());
+    let mut progress = Progress::default();
+    loop {
+        tokio::select! {
+            notice = notices.recv() => match notice {
+                Ok(notice) => {
+                    progress.say(&line(&notice));
+                    print!("{}", resources(&worlds.borrow(), &statuses.borrow(), since)?);
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            changed = reports.changed() => {
+                changed?;
+                progress.show(&reports.borrow_and_update());
+            }
+        }
+    }
+}
+
+/// One notice as one line.
+pub fn line(notice: &Notice) -> String {
+    let mark = if notice.warning { "warning" } else { "note" };
+    format!("{mark}: {} {}: {}", notice.subject, notice.reason, notice.note)
+}

@@ -1,0 +1,37 @@
+//! What every worker shares: the host, the state folder, the metrics. There are no globals.
+
+use std::sync::Arc;
+
+use plumbline_cloud::RequestObserver;
+use plumbline_crds::{DirectorySync, Mode};
+
+use crate::{host::Host, state::StateFolder, telemetry::metrics::Metrics};
+
+/// Shared by all workers of a process.
+#[expect(missing_debug_implementations, reason = "hosts have none")]
+pub struct Context {
+    pub host: Arc<dyn Host>,
+    pub state: StateFolder,
+    pub metrics: Arc<Metrics>,
+    /// Counts requests to targets.
+    pub observer: Arc<dyn RequestObserver>,
+    /// Overrides the mode of every DirectorySync.
+    mode: Option<Mode>,
+}
+
+impl Context {
+    pub fn new(
+        host: Arc<dyn Host>,
+        state: StateFolder,
+        metrics: Arc<Metrics>,
+        observer: Arc<dyn RequestObserver>,
+        mode: Option<Mode>,
+    ) -> Self {
+        Self { host, state, metrics, observer, mode }
+    }
+
+    /// The mode in which a sync runs here.
+    pub fn mode(&self, sync: &DirectorySync) -> Mode {
+        self.mode.unwrap_or(sync.spec.mode)
+    }
+}

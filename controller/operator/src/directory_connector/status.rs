@@ -1,0 +1,58 @@
+//! The status of a DirectoryConnector, from what its worker knows.
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use plumbline_crds::{DirectoryConnector, DirectoryConnectorStatus};
+use plumbline_directory::DeletedObjects;
+use plumbline_engine::reason::Reason;
+
+use super::State;
+use crate::{
+    runtime::requested,
+    standing::{Standing, observed},
+};
+
+/// The whole status, and where the connector stands.
+pub fn status(connector: &DirectoryConnector, state: &State) -> (DirectoryConnectorStatus, Standing) {
+    let previous = connector.status.clone().unwrap_or_default();
+    let standing = standing(connector, state);
+    let generation = connector.metadata.generation;
+    let facts = state.facts.as_ref();
+    let status = DirectoryConnectorStatus {
+        observed_generation: observed(&standing, generation, previous.observed_generation),
+        conditions: standing.conditions(&previous.conditions, generation, Timestamp::now()),
+        server_type: facts.map(|facts| facts.server_type.as_str().into()),
+        server: facts.map(|facts| facts.server.clone()),
+        deleted_objects: facts.map(|facts| match facts.deleted_objects {
+            DeletedObjects::Readable => plumbline_crds::DeletedObjects::Readable,
+            DeletedObjects::NotReadable => plumbline_crds::DeletedObjects::NotReadable,
+            DeletedObjects::NotOffered => plumbline_crds::DeletedObjects::NotOffered,
+        }),
+        subordinate_contexts: facts.map(|facts| facts.subordinate_contexts.iter().take(32).cloned().collect()).unwrap_or_default(),
+        counts: state.counts,
+        last_read_time: state.last_read.map(Time),
+        last_handled_reconcile_at: if state.finished > 0 { requested(connector) } else { previous.last_handled_reconcile_at },
+    };
+    (status, standing)
+}
+
+fn standing(connector: &DirectoryConnector, state: &State) -> Standing {
+    if connector.spec.suspend {
+        return Standing::Suspended;
+    }
+    if let Some(problem) = &state.problem {
+        return Standing::Failing(problem.clone());
+    }
+    match (&state.facts, state.finished) {
+        (Some(facts), 1..) => {
+            let mut message = format!("{} answers", facts.server);
+            if let Some(counts) = &state.counts {
+                message = format!("{message}; read {} users and {} groups", counts.users, counts.groups);
+            }
+            if facts.deleted_objects == DeletedObjects::NotReadable {
+                message.push_str("; the account cannot list deleted objects, so a deletion needs two complete reads to be believed");
+            }
+            Standing::Ready(Reason::Succeeded, message)
+        }
+        _ => Standing::Progressing("connecting to the directory".into()),
+    }
+}

@@ -1,0 +1,10 @@
+//! DirectorySync: dereference → validate → plan → apply → update status, as one worker per resource.
+
+pub mod dereference;
+pub mod report;
+pub mod status;
+pub mod validate;
+pub mod worker;
+
+pub use report::Report;
+pub use worker::{Input, Parts, Sync};

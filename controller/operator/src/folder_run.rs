@@ -1,0 +1,75 @@
+//! A run over a folder of manifests: the same runtime as in a cluster, with the folder as its host. The command line and
+//! `cargo quickstart` use it.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use plumbline_crds::Mode;
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    context::Context,
+    directory_sync::{Report, report::Phase},
+    host::folder::Folder,
+    manifest::Manifests,
+    problem::Problem,
+    runtime::Runtime,
+    state::StateFolder,
+    telemetry::metrics::{Metrics, TargetRequests},
+    world::Key,
+};
+
+/// A runtime over a folder, running.
+#[derive(Debug)]
+pub struct FolderRun {
+    pub host: Arc<Folder>,
+    reports: watch::Receiver<BTreeMap<Key, Report>>,
+    task: JoinHandle<()>,
+}
+
+impl FolderRun {
+    /// Starts the workers. `mode` overrides that of every DirectorySync.
+    pub fn start(
+        manifests: Manifests,
+        secrets: Option<PathBuf>,
+        state: Option<PathBuf>,
+        mode: Option<Mode>,
+        stop: CancellationToken,
+    ) -> Self {
+        let host = Arc::new(Folder::new(manifests, secrets));
+        let metrics = Arc::new(Metrics::default());
+        let observer = Arc::new(TargetRequests(metrics.clone()));
+        let runtime = Runtime::new(Arc::new(Context::new(host.clone(), StateFolder::new(state), metrics, observer, mode)));
+        let reports = runtime.reports();
+        let task = tokio::spawn(runtime.run(host.worlds(), stop));
+        Self { host, reports, task }
+    }
+
+    /// The reports of all syncs, as they change.
+    pub fn reports(&self) -> watch::Receiver<BTreeMap<Key, Report>> {
+        self.reports.clone()
+    }
+
+    /// Waits until every sync has concluded a cycle, or failed to.
+    pub async fn first_cycle(&self) -> BTreeMap<Key, Result<Report, Problem>> {
+        let expected: Vec<Key> = self.host.worlds().borrow().syncs.keys().cloned().collect();
+        let settled = |report: &Report| matches!(report.phase, Phase::Concluded | Phase::Failed(_) | Phase::Suspended);
+        let mut reports = self.reports.clone();
+        let all = reports.wait_for(|reports| expected.iter().all(|key| reports.get(key).is_some_and(settled))).await;
+        let reports = all.map(|reports| reports.clone()).unwrap_or_default();
+        reports
+            .into_iter()
+            .map(|(key, report)| match &report.phase {
+                Phase::Failed(problem) => (key, Err(problem.clone())),
+                _ => (key, Ok(report)),
+            })
+            .collect()
+    }
+
+    /// Waits for the workers to stop, after `stop` was cancelled.
+    pub async fn finish(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the runtime ended unexpectedly");
+        }
+    }
+}
