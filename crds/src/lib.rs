@@ -9,9 +9,13 @@
     reason = "the derive of KubeSchema makes a hidden copy of each struct, with its visibility, inside a function"
 )]
 
+pub mod conditions;
 mod duration;
+pub mod explain;
 mod reference;
 mod rule;
+mod schema;
+mod validate;
 
 mod cloud_tenant;
 mod directory_connector;
@@ -23,7 +27,9 @@ pub use directory_connector::*;
 pub use directory_sync::*;
 pub use duration::{Duration, DurationError};
 pub use reference::{CaKind, CaRef, LocalRef, SecretAuth, ServerTrust};
+pub use schema::{GenerateError, all, yaml};
 pub use sync_scope::*;
+pub use validate::{Violation, validate, validate_update};
 
 /// The API group of every kind.
 pub const GROUP: &str = "plumbline.dev";
