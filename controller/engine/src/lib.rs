@@ -5,7 +5,15 @@
 //! the target holds, `plan`. [`port`] has the roles that adapters implement.
 
 pub mod anchor;
+pub mod dn;
 pub mod entry;
+pub mod exclusion;
+pub mod expression;
+pub mod filter;
+mod fold;
+pub mod format;
+pub mod mapping;
+mod near;
 pub mod operation;
 pub mod port;
 pub mod reason;
