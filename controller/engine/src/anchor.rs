@@ -3,13 +3,15 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize};
 
 /// Names a source object for life.
 ///
 /// Two forms exist: 16 bytes (all GUID-like attributes, in the byte order of the server) and text (a chosen attribute such
 /// as `employeeNumber`). A text of 32 lower-case hexadecimal digits is the same anchor as those 16 bytes, so that every
 /// anchor survives being printed and parsed.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub enum Anchor {
     /// 16 bytes, as the server sends them (Active Directory: little-endian groups).
     Uuid([u8; 16]),
@@ -60,6 +62,18 @@ impl Anchor {
             Self::Uuid(bytes) => to_hex(bytes),
             Self::Text(text) => to_hex(text.as_bytes()),
         }
+    }
+}
+
+impl From<Anchor> for String {
+    fn from(anchor: Anchor) -> Self {
+        anchor.to_string()
+    }
+}
+
+impl From<String> for Anchor {
+    fn from(text: String) -> Self {
+        Self::from_text(&text)
     }
 }
 

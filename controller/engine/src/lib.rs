@@ -5,8 +5,34 @@
 //! the target holds, `plan`. [`port`] has the roles that adapters implement.
 
 pub mod anchor;
+pub mod configuration;
+mod connector_space;
+mod difference;
+pub mod dn;
+mod draft;
+pub mod engine;
 pub mod entry;
+pub mod exclusion;
+pub mod expression;
+mod fault;
+pub mod filter;
+mod fold;
+pub mod format;
+mod gone;
+pub mod guard;
+pub mod identity;
+mod leaving;
+pub mod mapping;
+mod matching;
+pub mod memory;
+mod near;
 pub mod operation;
+pub mod plan;
 pub mod port;
+pub mod quarantine;
 pub mod reason;
+mod reference;
+mod scope;
 pub mod target;
+mod target_view;
+mod unique;

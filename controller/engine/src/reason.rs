@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Where a reason appears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -15,7 +17,7 @@ pub enum Place {
 macro_rules! reasons {
     ($($(#[$unused:meta])* $name:ident $place:ident $meaning:literal $next:literal;)*) => {
         /// A reason. An API: alerts match on it, so words are added, never changed.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Reason { $(#[doc = $meaning] $name,)* }
 
         impl Reason {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{anchor::Anchor, entry::Class};
+use crate::{anchor::Anchor, entry::Class, format::Format};
 
 /// The target's own identifier of an object (Graph: its `id`). Opaque.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -99,6 +99,8 @@ pub struct AttributeRule {
     pub shape: Shape,
     /// Most characters (Unicode scalar values) in one value.
     pub max_length: Option<u32>,
+    /// The form of one value, beyond its length.
+    pub format: Option<Format>,
     /// Most values of a list.
     pub max_values: Option<u32>,
     /// May be cleared. Where not, a desired "no value" leaves the target's value alone.

@@ -1,0 +1,169 @@
+//! Expressions (CEL) over one entry: conditions (`when`) and the values of mappings.
+//!
+//! `user.x` is the smallest value by bytes, `''` when absent; `has(user.x)` tells; `values('x')` are all of them, sorted.
+//! Every attribute is known when compiling, and what an expression may cost is bounded (design §6, Mapping language).
+//! An error while evaluating is an [`EvaluationError`]: it sets one object aside and changes nothing.
+
+use std::{collections::BTreeSet, fmt};
+
+use cel::{Context, IdedExpr, Value as CelValue};
+use thiserror::Error;
+
+use crate::{
+    entry::{Class, Entry},
+    target::Value,
+};
+
+mod assign;
+mod check;
+mod cost;
+mod environment;
+pub(crate) mod function;
+mod record;
+
+pub use check::{ExpressionError, ExpressionProblem};
+use record::{Record, text};
+
+/// Longest source, in bytes.
+pub const MAX_SOURCE: usize = 2048;
+
+/// A compiled expression.
+pub struct Expression {
+    source: Box<str>,
+    form: Form,
+    /// In lower case.
+    attributes: BTreeSet<String>,
+}
+
+enum Form {
+    /// Just `user.x`, the most frequent one, needs no interpreter.
+    Attribute(Box<str>),
+    Program {
+        expression: IdedExpr,
+        environment: &'static Context<'static, 'static>,
+        /// Whether it may cost more than its length and its attributes (it has loops or the like).
+        costly: bool,
+    },
+}
+
+/// What an expression says of a target attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assigned {
+    Set(Value),
+    /// `''`, null or `[]`: the attribute is to have no value.
+    Clear,
+    /// `keep()`: the attribute is left alone.
+    Keep,
+}
+
+/// Why an expression has no usable result for an entry. The text names no value of the entry.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum EvaluationError {
+    #[error("the attribute `{attribute}` is not valid UTF-8")]
+    InvalidUtf8 { attribute: String },
+    #[error("the expression gives a {found}, a bool is needed; compare with something")]
+    NotBoolean { found: String },
+    #[error(
+        "the expression gives a {found}; a string, a bool, a list of strings, null or keep() is needed; try string(…)"
+    )]
+    NotAssignable { found: String },
+    #[error(
+        "the expression would need too much time or memory for the values of this entry; use fewer loops or replacements"
+    )]
+    TooCostly,
+    #[error("the expression failed: {0}")]
+    Failed(String),
+}
+
+impl Expression {
+    /// Compiles the expression of an object of the class: `user.…`, `group.…` or `contact.…`.
+    pub fn compile(source: &str, class: Class) -> Result<Self, ExpressionError> {
+        let checked = check::check(source, class)?;
+        let form = match record::sole_attribute(&checked.expression) {
+            Some(attribute) => Form::Attribute(attribute.into()),
+            None => Form::Program {
+                environment: environment::shared().map_err(ExpressionError::environment)?,
+                costly: cost::can_grow(&checked.expression),
+                expression: checked.expression,
+            },
+        };
+        Ok(Self {
+            source: source.into(),
+            form,
+            attributes: checked.attributes,
+        })
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The attributes it reads, in lower case.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().map(String::as_str)
+    }
+
+    /// The attribute, in lower case, when the expression is nothing but `user.x`.
+    pub fn sole_attribute(&self) -> Option<&str> {
+        match &self.form {
+            Form::Attribute(name) => Some(name),
+            Form::Program { .. } => None,
+        }
+    }
+
+    /// The truth of a condition.
+    pub fn holds(&self, entry: &Entry) -> Result<bool, EvaluationError> {
+        match &self.form {
+            Form::Attribute(_) => Err(EvaluationError::NotBoolean {
+                found: "string".to_owned(),
+            }),
+            Form::Program { .. } => self.interpret(entry, assign::truth),
+        }
+    }
+
+    /// The value for a target attribute.
+    pub fn evaluate(&self, entry: &Entry) -> Result<Assigned, EvaluationError> {
+        match &self.form {
+            Form::Attribute(name) => Ok(match text(entry, name)? {
+                "" => Assigned::Clear,
+                text => Assigned::Set(Value::Text(text.to_owned())),
+            }),
+            Form::Program { .. } => self.interpret(entry, assign::assigned),
+        }
+    }
+
+    fn interpret<T>(
+        &self,
+        entry: &Entry,
+        read: fn(&dyn cel::common::value::Val) -> Result<T, EvaluationError>,
+    ) -> Result<T, EvaluationError> {
+        let Form::Program {
+            expression,
+            environment,
+            costly,
+        } = &self.form
+        else {
+            return Err(EvaluationError::Failed("not a program".to_owned()));
+        };
+        if *costly && cost::exceeds(expression, entry) {
+            return Err(EvaluationError::TooCostly);
+        }
+        let record = Record(entry);
+        let mut scope = environment.new_inner_scope();
+        scope.set_variable_resolver(&record);
+        match CelValue::resolve_val(expression, &scope) {
+            Ok(value) => read(value.as_ref()),
+            Err(error) => Err(assign::failure(&error)),
+        }
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.source).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! An entry as the variables of an expression.
+//!
+//! Compiling turns every way of naming an attribute into one variable: `=x` its text, `?x` whether it is there, `*x` all its
+//! values, with the name in lower case. No name that people can write starts so, hence none can be shadowed.
+
+use cel::{
+    common::{
+        ast::{Expr, IdedExpr},
+        types::{CelBool, CelList, CelString},
+        value::{CowVal, Val},
+    },
+    context::VariableResolver,
+};
+
+use super::EvaluationError;
+use crate::entry::Entry;
+
+/// How an expression looks at an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Text,
+    Presence,
+    All,
+}
+
+/// The variable for an attribute.
+pub(super) fn variable(access: Access, attribute: &str) -> String {
+    let sign = match access {
+        Access::Text => '=',
+        Access::Presence => '?',
+        Access::All => '*',
+    };
+    format!("{sign}{attribute}")
+}
+
+/// What a variable stands for; `None` for those of comprehensions.
+pub(super) fn attribute(variable: &str) -> Option<(Access, &str)> {
+    let mut chars = variable.chars();
+    let access = match chars.next()? {
+        '=' => Access::Text,
+        '?' => Access::Presence,
+        '*' => Access::All,
+        _ => return None,
+    };
+    Some((access, chars.as_str()))
+}
+
+/// The attribute when the expression is nothing but `user.x`.
+pub(super) fn sole_attribute(expression: &IdedExpr) -> Option<&str> {
+    match &expression.expr {
+        Expr::Ident(name) => match attribute(name)? {
+            (Access::Text, attribute) => Some(attribute),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The smallest value by bytes; empty when there is none.
+pub(super) fn text<'a>(entry: &'a Entry, attribute: &str) -> Result<&'a str, EvaluationError> {
+    let smallest = entry.attributes.get(attribute).iter().min();
+    std::str::from_utf8(smallest.map_or(&[], Vec::as_slice)).map_err(|_| {
+        EvaluationError::InvalidUtf8 {
+            attribute: attribute.to_owned(),
+        }
+    })
+}
+
+#[derive(Debug)]
+pub(super) struct Record<'a>(pub(super) &'a Entry);
+
+impl VariableResolver for Record<'_> {
+    /// `None` for a value that is no UTF-8; the error then names the variable ([`super::assign::failure`]).
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        let (access, attribute) = attribute(name)?;
+        match access {
+            Access::Text => text(self.0, attribute)
+                .ok()
+                .map(|text| CowVal::owned(CelString::from(text))),
+            Access::Presence => {
+                let present = !self.0.attributes.get(attribute).is_empty();
+                Some(CowVal::owned(CelBool::from(present)))
+            }
+            Access::All => {
+                let mut texts = self
+                    .0
+                    .attributes
+                    .get(attribute)
+                    .iter()
+                    .map(|value| std::str::from_utf8(value))
+                    .collect::<Result<Vec<_>, _>>()
+                    .ok()?;
+                texts.sort_unstable();
+                let values: Vec<Box<dyn Val + 'b>> = texts
+                    .into_iter()
+                    .map(|text| Box::new(CelString::from(text)) as Box<dyn Val + 'b>)
+                    .collect();
+                Some(CowVal::owned(CelList::from(values)))
+            }
+        }
+    }
+}
