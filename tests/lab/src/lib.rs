@@ -3,4 +3,5 @@
 //! Everything here is written from the vendors' specifications and shares no code with the operator: a shared misreading
 //! would hide a bug.
 
+pub mod tenant;
 pub mod tls;
