@@ -13,7 +13,10 @@ use crate::script::output;
 /// Builds the program when needed and gives its path.
 pub fn path() -> Result<&'static PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    BUILT.get_or_init(|| build().map_err(|error| format!("{error:#}"))).as_ref().map_err(|error| anyhow!("{error}"))
+    BUILT
+        .get_or_init(|| build().map_err(|error| format!("{error:#}")))
+        .as_ref()
+        .map_err(|error| anyhow!("{error}"))
 }
 
 fn build() -> Result<PathBuf> {
@@ -24,7 +27,16 @@ fn build() -> Result<PathBuf> {
     let messages = output(
         Command::new(env!("CARGO"))
             .current_dir(repository())
-            .args(["build", "--locked", "--target", &target, "--package", "plumbline", "--bin", "plumbline"])
+            .args([
+                "build",
+                "--locked",
+                "--target",
+                &target,
+                "--package",
+                "plumbline",
+                "--bin",
+                "plumbline",
+            ])
             .args(["--message-format", "json"])
             .env("RUSTFLAGS", "-C target-feature=+crt-static"),
         None,
@@ -35,6 +47,10 @@ fn build() -> Result<PathBuf> {
         .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
         .next_back();
     let path = path.ok_or_else(|| anyhow!("cargo built no program named plumbline"))?;
-    ensure!(path.is_file(), "cargo says that {} is the program, and it is not there", path.display());
+    ensure!(
+        path.is_file(),
+        "cargo says that {} is the program, and it is not there",
+        path.display()
+    );
     Ok(path)
 }

@@ -60,9 +60,14 @@ impl Kubelet {
         fs::create_dir_all(folder.join("log"))?;
         // Whoever runs in a Pod must be able to reach what is mounted, and nothing here is secret.
         let shared = Arc::new(Shared {
-            node: format!("node-{}", namespaces.first().context("a kubelet needs a namespace")?),
+            node: format!(
+                "node-{}",
+                namespaces.first().context("a kubelet needs a namespace")?
+            ),
             namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
-            binary: binary.canonicalize().with_context(|| format!("no program at {}", binary.display()))?,
+            binary: binary
+                .canonicalize()
+                .with_context(|| format!("no program at {}", binary.display()))?,
             kubeconfig: control_plane.kubeconfig()?.to_path_buf(),
             api_server: (host.to_owned(), port.to_owned()),
             processes: Mutex::default(),
@@ -82,19 +87,34 @@ impl Kubelet {
             let shared = Arc::clone(&shared);
             move || node::run(&shared, stopped, started)
         })?;
-        start.blocking_recv().context("the kubelet ended before it was ready")??;
-        Ok(Kubelet { shared, stop, thread: Some(thread) })
+        start
+            .blocking_recv()
+            .context("the kubelet ended before it was ready")??;
+        Ok(Kubelet {
+            shared,
+            stop,
+            thread: Some(thread),
+        })
     }
 
     /// The process of a Pod, while it runs.
     pub fn process(&self, namespace: &str, pod: &str) -> Option<u32> {
-        self.shared.processes().get(&(namespace.to_owned(), pod.to_owned())).copied()
+        self.shared
+            .processes()
+            .get(&(namespace.to_owned(), pod.to_owned()))
+            .copied()
     }
 
     /// Sends a signal (`TERM`, `KILL`, `STOP`) to a Pod's process. A process that ends is started again, as in a node.
     pub fn signal(&self, namespace: &str, pod: &str, signal: &str) -> Result<()> {
-        let Some(process) = self.process(namespace, pod) else { bail!("no process of {namespace}/{pod} runs") };
-        script::output(Command::new("kill").args(["-s", signal, &process.to_string()]), None).map(drop)
+        let Some(process) = self.process(namespace, pod) else {
+            bail!("no process of {namespace}/{pod} runs")
+        };
+        script::output(
+            Command::new("kill").args(["-s", signal, &process.to_string()]),
+            None,
+        )
+        .map(drop)
     }
 
     /// What all processes of all Pods of this name have written to stdout.
@@ -129,11 +149,15 @@ impl Drop for Kubelet {
 
 impl Shared {
     fn processes(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), u32>> {
-        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log(&self, namespace: &str, pod: &str, stream: &str) -> PathBuf {
-        self.folder.join("log").join(format!("{namespace}_{pod}.{stream}"))
+        self.folder
+            .join("log")
+            .join(format!("{namespace}_{pod}.{stream}"))
     }
 }
 

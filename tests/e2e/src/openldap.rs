@@ -24,7 +24,9 @@ impl OpenLdap {
         let address = free_address(&[1389, 1636])?.to_string();
         let mut environment = vec![("OL_IP", address.as_str()), ("OL_REQUIRE_TLS", "yes")];
         environment.extend_from_slice(settings);
-        Ok(OpenLdap { server: Server::up("tests/openldap", &environment)? })
+        Ok(OpenLdap {
+            server: Server::up("tests/openldap", &environment)?,
+        })
     }
 
     /// Its suffix, as in `dc=example,dc=com`.
@@ -63,7 +65,9 @@ impl OpenLdap {
 
     /// Adds an LDIF file with the server stopped: seconds for 100,000 entries.
     pub fn load(&self, ldif: &Path) -> Result<()> {
-        self.server.run("load", &[&ldif.to_string_lossy()]).map(drop)
+        self.server
+            .run("load", &[&ldif.to_string_lossy()])
+            .map(drop)
     }
 
     /// The server, to stop and start it.

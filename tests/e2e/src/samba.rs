@@ -25,7 +25,9 @@ impl Samba {
         let address = free_address(&[88, 135, 389, 636, 3268, 3269])?.to_string();
         let mut environment = vec![("AD_IP", address.as_str()), ("AD_STRONG_AUTH", "yes")];
         environment.extend_from_slice(settings);
-        let samba = Samba { server: Server::up("tests/samba-ad", &environment)? };
+        let samba = Samba {
+            server: Server::up("tests/samba-ad", &environment)?,
+        };
         samba.server.run("seed", &[])?;
         Ok(samba)
     }

@@ -29,9 +29,23 @@ impl Server {
     /// Runs `up` of the script at `program` (relative to the repository) with these settings; takes seconds.
     pub fn up(program: &str, environment: &[(&str, &str)]) -> Result<Self> {
         let program = repository().join(program);
-        let folder = folder(program.file_name().map(|name| name.to_string_lossy()).as_deref().unwrap_or("server"));
-        let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut server = Server { program, environment, folder, facts: BTreeMap::new() };
+        let folder = folder(
+            program
+                .file_name()
+                .map(|name| name.to_string_lossy())
+                .as_deref()
+                .unwrap_or("server"),
+        );
+        let environment = environment
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let mut server = Server {
+            program,
+            environment,
+            folder,
+            facts: BTreeMap::new(),
+        };
         when_this_process_ends(&[&server.program, Path::new("wipe"), &server.folder])?;
         server.start()?;
         Ok(server)
@@ -52,14 +66,21 @@ impl Server {
     pub fn run(&self, command: &str, arguments: &[&str]) -> Result<String> {
         let environment = self.environment.iter().map(|(key, value)| (key, value));
         output(
-            Command::new(&self.program).arg(command).arg(&self.folder).args(arguments).envs(environment),
+            Command::new(&self.program)
+                .arg(command)
+                .arg(&self.folder)
+                .args(arguments)
+                .envs(environment),
             None,
         )
     }
 
     /// A fact that `up` printed.
     pub fn fact(&self, key: &str) -> Result<&str> {
-        self.facts.get(key).map(String::as_str).with_context(|| format!("{} prints no {key}", self.program.display()))
+        self.facts
+            .get(key)
+            .map(String::as_str)
+            .with_context(|| format!("{} prints no {key}", self.program.display()))
     }
 
     /// The folder that holds everything of this server, its logs too.
@@ -85,7 +106,11 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 /// Runs a command when this process ends, also when it is killed.
 pub(crate) fn when_this_process_ends(command: &[&Path]) -> Result<()> {
     Command::new("sh")
-        .args(["-c", r#"tail --pid="$1" -f /dev/null; shift; exec "$@""#, "watch"])
+        .args([
+            "-c",
+            r#"tail --pid="$1" -f /dev/null; shift; exec "$@""#,
+            "watch",
+        ])
         .arg(process::id().to_string())
         .args(command)
         .stdin(Stdio::null())
@@ -108,19 +133,32 @@ pub(crate) fn output(command: &mut Command, input: Option<&str>) -> Result<Strin
         }
         None => Stdio::null(),
     };
-    let output = command.stdin(stdin).output().with_context(|| format!("cannot run {command:?}"))?;
+    let output = command
+        .stdin(stdin)
+        .output()
+        .with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
-        bail!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{command:?}: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
-    String::from_utf8(output.stdout).with_context(|| format!("{command:?} printed something that is no UTF-8"))
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("{command:?} printed something that is no UTF-8"))
 }
 
 /// Reads `KEY='value'` lines, where `'\''` stands for a quote.
 fn facts(text: &str) -> Result<BTreeMap<String, String>> {
     text.lines()
         .map(|line| {
-            let (key, value) = line.split_once('=').with_context(|| format!("`{line}` is no fact"))?;
-            let value = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).unwrap_or(value);
+            let (key, value) = line
+                .split_once('=')
+                .with_context(|| format!("`{line}` is no fact"))?;
+            let value = value
+                .strip_prefix('\'')
+                .and_then(|value| value.strip_suffix('\''))
+                .unwrap_or(value);
             Ok((key.to_owned(), value.replace(r"'\''", "'")))
         })
         .collect()
@@ -134,7 +172,10 @@ pub(crate) fn free_address(ports: &[u16]) -> Result<Ipv4Addr> {
         let [low, middle, ..] = seed.wrapping_mul(31).wrapping_add(count).to_le_bytes();
         let address = Ipv4Addr::new(127, 64 + middle % 64, low, 10);
         // All are held until all are known to be free.
-        let held: Result<Vec<_>, _> = ports.iter().map(|port| TcpListener::bind((address, *port))).collect();
+        let held: Result<Vec<_>, _> = ports
+            .iter()
+            .map(|port| TcpListener::bind((address, *port)))
+            .collect();
         if held.is_ok() {
             return Ok(address);
         }
@@ -149,7 +190,10 @@ mod tests {
     #[test]
     fn facts_are_unquoted() {
         let read = facts("A='x y'\nB=''\nC='it'\\''s'\n").unwrap();
-        let read: Vec<_> = read.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let read: Vec<_> = read
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
         assert_eq!(read, [("A", "x y"), ("B", ""), ("C", "it's")]);
     }
 }

@@ -22,8 +22,15 @@ use super::{Shared, pod};
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// Runs the node until told to stop.
-pub(super) fn run(shared: &Arc<Shared>, stop: watch::Receiver<bool>, started: oneshot::Sender<Result<()>>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+pub(super) fn run(
+    shared: &Arc<Shared>,
+    stop: watch::Receiver<bool>,
+    started: oneshot::Sender<Result<()>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(error.into()))),
     };
@@ -33,7 +40,10 @@ pub(super) fn run(shared: &Arc<Shared>, stop: watch::Receiver<bool>, started: on
                 if started.send(Ok(())).is_ok() {
                     serve(shared, &client, stop).await;
                 }
-                if let Err(error) = Api::<Node>::all(client).delete(&shared.node, &DeleteParams::default()).await {
+                if let Err(error) = Api::<Node>::all(client)
+                    .delete(&shared.node, &DeleteParams::default())
+                    .await
+                {
                     eprintln!("{}: cannot delete the node: {error}", shared.node);
                 }
             }
@@ -48,7 +58,10 @@ async fn register(shared: &Shared) -> Result<Client> {
     let client = Client::try_from(config)?;
     let node: Node = serde_json::from_value(json!({"metadata": {"name": shared.node}}))?;
     let nodes = Api::<Node>::all(client.clone());
-    nodes.create(&PostParams::default(), &node).await.with_context(|| format!("cannot make the node {}", shared.node))?;
+    nodes
+        .create(&PostParams::default(), &node)
+        .await
+        .with_context(|| format!("cannot make the node {}", shared.node))?;
     beat(&nodes, &shared.node).await?;
     Ok(client)
 }
@@ -60,7 +73,9 @@ async fn beat(nodes: &Api<Node>, name: &str) -> Result<()> {
         "lastHeartbeatTime": now, "lastTransitionTime": now,
     });
     let status = json!({"status": {"conditions": [ready]}});
-    nodes.patch_status(name, &PatchParams::default(), &Patch::Strategic(status)).await?;
+    nodes
+        .patch_status(name, &PatchParams::default(), &Patch::Strategic(status))
+        .await?;
     Ok(())
 }
 
@@ -109,7 +124,10 @@ async fn seen(
 ) -> Result<()> {
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
     let ends_in = pod.metadata.deletion_timestamp.as_ref().map(|_| {
-        pod.metadata.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default()
+        pod.metadata
+            .deletion_grace_period_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .unwrap_or_default()
     });
     match node {
         None if ends_in.is_none() => bind(client, &pod, &shared.node).await?,
@@ -133,7 +151,10 @@ async fn bind(client: &Client, pod: &Pod, node: &str) -> Result<()> {
     let pods = Api::<Pod>::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
     let target = json!({"apiVersion": "v1", "kind": "Node", "name": node});
     let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target});
-    match pods.create_subresource::<Value, Value>("binding", &name, &PostParams::default(), &binding).await {
+    match pods
+        .create_subresource::<Value, Value>("binding", &name, &PostParams::default(), &binding)
+        .await
+    {
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot bind {name}")),
         Ok(_) => Ok(()),

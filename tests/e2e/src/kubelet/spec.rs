@@ -1,6 +1,6 @@
 //! What a Pod may ask of the small kubelet: every field of a Pod's spec is in this table or the Pod is refused with the field's path.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 /// How a field is met.
@@ -33,7 +33,10 @@ const FIELDS: &[(&str, Rule)] = &[
     ("securityContext.runAsGroup", Any),
     ("securityContext.runAsNonRoot", Only("true")),
     ("securityContext.runAsUser", Any),
-    ("securityContext.seccompProfile.type", Only("\"RuntimeDefault\"")), // not applied
+    (
+        "securityContext.seccompProfile.type",
+        Only("\"RuntimeDefault\""),
+    ), // not applied
     ("serviceAccount", Any),
     ("serviceAccountName", Any),
     ("subdomain", NoMeaning),
@@ -42,7 +45,10 @@ const FIELDS: &[(&str, Rule)] = &[
     ("containers[].args[]", Any),
     ("containers[].env[].name", Any),
     ("containers[].env[].value", Any),
-    ("containers[].env[].valueFrom.fieldRef.apiVersion", Only("\"v1\"")),
+    (
+        "containers[].env[].valueFrom.fieldRef.apiVersion",
+        Only("\"v1\""),
+    ),
     ("containers[].env[].valueFrom.fieldRef.fieldPath", Any),
     ("containers[].image", Any),
     ("containers[].imagePullPolicy", NoMeaning),
@@ -53,8 +59,14 @@ const FIELDS: &[(&str, Rule)] = &[
     ("containers[].ports[].protocol", Only("\"TCP\"")),
     ("containers[].readinessProbe", Any),
     ("containers[].resources", NoMeaning),
-    ("containers[].securityContext.allowPrivilegeEscalation", Only("false")),
-    ("containers[].securityContext.capabilities.drop[]", Only("\"ALL\"")),
+    (
+        "containers[].securityContext.allowPrivilegeEscalation",
+        Only("false"),
+    ),
+    (
+        "containers[].securityContext.capabilities.drop[]",
+        Only("\"ALL\""),
+    ),
     ("containers[].securityContext.readOnlyRootFilesystem", Any),
     ("containers[].terminationMessagePath", NoMeaning),
     ("containers[].terminationMessagePolicy", NoMeaning),
@@ -70,18 +82,37 @@ const FIELDS: &[(&str, Rule)] = &[
     ("volumes[].projected.sources[].configMap.items[].key", Any),
     ("volumes[].projected.sources[].configMap.items[].path", Any),
     ("volumes[].projected.sources[].configMap.name", Any),
-    ("volumes[].projected.sources[].downwardAPI.items[].fieldRef.apiVersion", Only("\"v1\"")),
-    ("volumes[].projected.sources[].downwardAPI.items[].fieldRef.fieldPath", Any),
-    ("volumes[].projected.sources[].downwardAPI.items[].path", Any),
-    ("volumes[].projected.sources[].serviceAccountToken.expirationSeconds", Any),
-    ("volumes[].projected.sources[].serviceAccountToken.path", Any),
+    (
+        "volumes[].projected.sources[].downwardAPI.items[].fieldRef.apiVersion",
+        Only("\"v1\""),
+    ),
+    (
+        "volumes[].projected.sources[].downwardAPI.items[].fieldRef.fieldPath",
+        Any,
+    ),
+    (
+        "volumes[].projected.sources[].downwardAPI.items[].path",
+        Any,
+    ),
+    (
+        "volumes[].projected.sources[].serviceAccountToken.expirationSeconds",
+        Any,
+    ),
+    (
+        "volumes[].projected.sources[].serviceAccountToken.path",
+        Any,
+    ),
     ("volumes[].secret.defaultMode", Any),
     ("volumes[].secret.secretName", Any),
 ];
 
 /// Refuses a Pod's spec that has a field which is not in the table, or a value that is not known.
 pub(super) fn check(spec: &Value) -> Result<()> {
-    if spec.get("containers").and_then(Value::as_array).is_none_or(|containers| containers.len() != 1) {
+    if spec
+        .get("containers")
+        .and_then(Value::as_array)
+        .is_none_or(|containers| containers.len() != 1)
+    {
         bail!("a Pod must have exactly one container here");
     }
     check_below(spec, "")
@@ -90,24 +121,39 @@ pub(super) fn check(spec: &Value) -> Result<()> {
 fn check_below(value: &Value, path: &str) -> Result<()> {
     match FIELDS.iter().find(|(known, _)| *known == path) {
         Some((_, Any | NoMeaning)) => return Ok(()),
-        Some((_, Only(known))) if value.to_string() == *known => return Ok(()),
-        Some((_, Only(known))) => bail!("{path} is {value}, and only {known} is known here"),
+        Some((_, Only(known))) => {
+            ensure!(
+                *value == serde_json::from_str::<Value>(known)?,
+                "{path} is {value}, and only {known} is known here"
+            );
+            return Ok(());
+        }
         None => {}
     }
     match value {
-        Value::Object(members) if path.is_empty() || FIELDS.iter().any(|(known, _)| is_above(path, known)) => {
+        Value::Object(members)
+            if path.is_empty() || FIELDS.iter().any(|(known, _)| is_above(path, known)) =>
+        {
             members.iter().try_for_each(|(name, member)| {
-                let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let below = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
                 check_below(member, &below)
             })
         }
-        Value::Array(items) => items.iter().try_for_each(|item| check_below(item, &format!("{path}[]"))),
+        Value::Array(items) => items
+            .iter()
+            .try_for_each(|item| check_below(item, &format!("{path}[]"))),
         _ => bail!("{path} is not known here"),
     }
 }
 
 fn is_above(path: &str, known: &str) -> bool {
-    known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+    known
+        .strip_prefix(path)
+        .is_some_and(|rest| rest.starts_with('.'))
 }
 
 #[cfg(test)]
@@ -120,32 +166,67 @@ mod tests {
             "containers": [{"name": "a", "image": "b", "securityContext": {"capabilities": {"drop": ["ALL"]}}}],
             "volumes": [{"name": "state", "emptyDir": {}}],
         });
-        *spec.pointer_mut(path.rsplit_once('/').unwrap().0).unwrap().as_object_mut().unwrap()
-            .entry(path.rsplit_once('/').unwrap().1).or_insert(Value::Null) = value;
+        *spec
+            .pointer_mut(path.rsplit_once('/').unwrap().0)
+            .unwrap()
+            .as_object_mut()
+            .unwrap()
+            .entry(path.rsplit_once('/').unwrap().1)
+            .or_insert(Value::Null) = value;
         spec
     }
 
     #[test]
     fn a_pod_with_an_unknown_field_or_value_is_refused_with_its_path() {
         for (path, value, refusal) in [
-            ("/hostNetwork", json!(true), Some("hostNetwork is not known here")),
-            ("/restartPolicy", json!("Never"), Some("restartPolicy is \"Never\", and only \"Always\" is known here")),
-            ("/initContainers", json!([{"name": "a"}]), Some("initContainers[] is not known here")),
-            ("/containers/0/command", json!(["sh"]), Some("containers[].command[] is not known here")),
+            (
+                "/hostNetwork",
+                json!(true),
+                Some("hostNetwork is not known here"),
+            ),
+            (
+                "/restartPolicy",
+                json!("Never"),
+                Some("restartPolicy is \"Never\", and only \"Always\" is known here"),
+            ),
+            (
+                "/initContainers",
+                json!([{"name": "a"}]),
+                Some("initContainers[] is not known here"),
+            ),
+            (
+                "/containers/0/command",
+                json!(["sh"]),
+                Some("containers[].command[] is not known here"),
+            ),
             (
                 "/containers/0/securityContext/capabilities/drop",
                 json!(["NET_RAW"]),
-                Some("containers[].securityContext.capabilities.drop[] is \"NET_RAW\", and only \"ALL\" is known here"),
+                Some(
+                    "containers[].securityContext.capabilities.drop[] is \"NET_RAW\", and only \"ALL\" is known here",
+                ),
             ),
             (
                 "/volumes/0/emptyDir",
                 json!({"medium": "Memory"}),
                 Some("volumes[].emptyDir is {\"medium\":\"Memory\"}, and only {} is known here"),
             ),
-            ("/volumes/0/hostPath", json!({"path": "/"}), Some("volumes[].hostPath is not known here")),
-            ("/containers", json!([]), Some("a Pod must have exactly one container here")),
+            (
+                "/volumes/0/hostPath",
+                json!({"path": "/"}),
+                Some("volumes[].hostPath is not known here"),
+            ),
+            (
+                "/containers",
+                json!([]),
+                Some("a Pod must have exactly one container here"),
+            ),
             ("/containers/0/args", json!(["operator"]), None),
-            ("/containers/0/resources", json!({"limits": {"memory": "1Gi"}}), None),
+            (
+                "/containers/0/resources",
+                json!({"limits": {"memory": "1Gi"}}),
+                None,
+            ),
         ] {
             let answer = check(&with(path, value)).map_err(|error| error.to_string());
             assert_eq!(answer.err().as_deref(), refusal, "{path}");
