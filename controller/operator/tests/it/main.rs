@@ -1,0 +1,5 @@
+//! What holds over the whole workspace.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod walls;
