@@ -1,0 +1,132 @@
+//! What a directory holds: entries as imported, with raw values. Servers' spelling of attribute names does not matter.
+
+use crate::anchor::Anchor;
+
+/// The classes that take part in synchronisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    User,
+    Group,
+    Contact,
+}
+
+impl Class {
+    /// `user`, `group` or `contact`: the name in expressions, digests and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Contact => "contact",
+        }
+    }
+}
+
+/// What an entry of a directory is, decided by its object classes and, in Active Directory, its `groupType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EntryKind {
+    User,
+    /// A security group, or any group of a server that knows no distribution groups.
+    SecurityGroup,
+    /// An Active Directory group without the security bit: mail only.
+    DistributionGroup,
+    Contact,
+    /// Something that holds others (`organizationalUnit`, `container`, `domain` …); read so that scopes can be followed.
+    Container,
+}
+
+/// The software at the other end of a connector, as its root DSE shows it. Default mappings depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ServerType {
+    ActiveDirectory,
+    OpenLdap,
+    /// Any other LDAP server; anchored by `entryUUID` (RFC 4530) unless an anchor attribute is chosen.
+    Generic,
+}
+
+impl ServerType {
+    /// The word that `DirectoryConnector.spec.type` uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ActiveDirectory => "ActiveDirectory",
+            Self::OpenLdap => "OpenLDAP",
+            Self::Generic => "Generic",
+        }
+    }
+}
+
+/// Attributes with their raw values. Names are compared without regard to ASCII case and kept in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes(Vec<(Box<str>, Vec<Vec<u8>>)>);
+
+impl Attributes {
+    /// Adds values; those of a name that is there already are appended. Options (`;binary`, `;range=…`) are the caller's.
+    pub fn add(&mut self, name: &str, values: Vec<Vec<u8>>) {
+        let name = name.to_ascii_lowercase();
+        match self.0.binary_search_by(|(n, _)| (**n).cmp(&name)) {
+            Ok(at) => self.0[at].1.extend(values),
+            Err(at) => self.0.insert(at, (name.into(), values)),
+        }
+    }
+
+    /// All values, in the order of the server; empty when the attribute is absent.
+    pub fn get(&self, name: &str) -> &[Vec<u8>] {
+        let lower;
+        let name = if name.bytes().any(|b| b.is_ascii_uppercase()) {
+            lower = name.to_ascii_lowercase();
+            &lower
+        } else {
+            name
+        };
+        match self.0.binary_search_by(|(n, _)| (**n).cmp(name)) {
+            Ok(at) => &self.0[at].1,
+            Err(_) => &[],
+        }
+    }
+
+    /// Name and values of each attribute, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[Vec<u8>])> {
+        self.0.iter().map(|(name, values)| (&**name, &**values))
+    }
+}
+
+impl<'a> FromIterator<(&'a str, Vec<Vec<u8>>)> for Attributes {
+    fn from_iter<I: IntoIterator<Item = (&'a str, Vec<Vec<u8>>)>>(items: I) -> Self {
+        let mut attributes = Self::default();
+        for (name, values) in items {
+            attributes.add(name, values);
+        }
+        attributes
+    }
+}
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// As the server writes it. Only ever compared after [`crate::dn::Dn::parse`].
+    pub dn: String,
+    pub kind: EntryKind,
+    /// `None` when the entry has no usable anchor: it is set aside, never guessed.
+    pub anchor: Option<Anchor>,
+    /// A second name of the same object (`objectGUID` beside `mS-DS-ConsistencyGuid`); a match by either is the same person.
+    pub alternate: Option<Anchor>,
+    pub attributes: Attributes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_ignore_case_and_values_keep_their_order() {
+        let mut attributes = Attributes::default();
+        attributes.add("Mail", vec![b"b".to_vec()]);
+        attributes.add("mail", vec![b"a".to_vec()]);
+        attributes.add("cn", vec![b"x".to_vec()]);
+        assert_eq!(attributes.get("MAIL"), [b"b".to_vec(), b"a".to_vec()]);
+        assert!(attributes.get("sn").is_empty());
+        assert_eq!(
+            attributes.iter().map(|(n, _)| n).collect::<Vec<_>>(),
+            ["cn", "mail"]
+        );
+    }
+}
