@@ -53,12 +53,15 @@ impl ConditionStatus {
 
 /// The condition of this type, if present.
 pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
-    conditions.iter().find(|condition| condition.type_ == type_.as_str())
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == type_.as_str())
 }
 
 /// Whether the condition of this type is present and true.
 pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
-    find(conditions, type_).is_some_and(|condition| condition.status == ConditionStatus::True.as_str())
+    find(conditions, type_)
+        .is_some_and(|condition| condition.status == ConditionStatus::True.as_str())
 }
 
 /// Sets a condition. `lastTransitionTime` becomes `now` only when the status value differs from the present one.
@@ -85,15 +88,25 @@ pub fn set_condition(
         observed_generation: generation,
         last_transition_time,
     };
-    match conditions.iter_mut().find(|present| present.type_ == condition.type_) {
+    match conditions
+        .iter_mut()
+        .find(|present| present.type_ == condition.type_)
+    {
         Some(present) => *present = condition,
         None => conditions.push(condition),
     }
 }
 
 fn cut(message: &str) -> &str {
-    let end = (0..=MESSAGE_MAX).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
-    if message.len() <= MESSAGE_MAX { message } else { message.get(..end).unwrap_or_default() }
+    let end = (0..=MESSAGE_MAX)
+        .rev()
+        .find(|end| message.is_char_boundary(*end))
+        .unwrap_or_default();
+    if message.len() <= MESSAGE_MAX {
+        message
+    } else {
+        message.get(..end).unwrap_or_default()
+    }
 }
 
 /// Removes a condition; an abnormal-true one that is not true is absent.
@@ -110,8 +123,14 @@ pub enum Verdict {
 }
 
 /// kstatus over `metadata.generation`, `status.observedGeneration` and the conditions, in its order.
-pub fn verdict(generation: i64, observed_generation: Option<i64>, conditions: &[Condition]) -> Verdict {
-    if observed_generation.is_some_and(|observed| observed != generation) || is_true(conditions, ConditionType::Reconciling) {
+pub fn verdict(
+    generation: i64,
+    observed_generation: Option<i64>,
+    conditions: &[Condition],
+) -> Verdict {
+    if observed_generation.is_some_and(|observed| observed != generation)
+        || is_true(conditions, ConditionType::Reconciling)
+    {
         return Verdict::InProgress;
     }
     if is_true(conditions, ConditionType::Stalled) {
@@ -154,7 +173,12 @@ pub enum Broken {
 }
 
 /// The invariants that hold at the end of a reconcile; empty when all do. `before` are the conditions it started from.
-pub fn check(generation: i64, observed_generation: Option<i64>, before: &[Condition], after: &[Condition]) -> Vec<Broken> {
+pub fn check(
+    generation: i64,
+    observed_generation: Option<i64>,
+    before: &[Condition],
+    after: &[Condition],
+) -> Vec<Broken> {
     use ConditionType::{Ready, Reconciling, Stalled};
     let ready = is_true(after, Ready);
     let observed = observed_generation.unwrap_or(-1);
@@ -166,17 +190,32 @@ pub fn check(generation: i64, observed_generation: Option<i64>, before: &[Condit
     };
     require(find(after, Ready).is_some(), Broken::ReadyMissing);
     require(!(ready && is_true(after, Stalled)), Broken::ReadyAndStalled);
-    require(!(ready && is_true(after, Reconciling)), Broken::ReadyAndReconciling);
-    require(find(after, Reconciling).is_none() || find(after, Stalled).is_none(), Broken::ReconcilingAndStalled);
+    require(
+        !(ready && is_true(after, Reconciling)),
+        Broken::ReadyAndReconciling,
+    );
+    require(
+        find(after, Reconciling).is_none() || find(after, Stalled).is_none(),
+        Broken::ReconcilingAndStalled,
+    );
     for abnormal in [Reconciling, Stalled] {
-        require(find(after, abnormal).is_none() || is_true(after, abnormal), Broken::AbnormalNotTrue(abnormal));
+        require(
+            find(after, abnormal).is_none() || is_true(after, abnormal),
+            Broken::AbnormalNotTrue(abnormal),
+        );
     }
     require(observed <= generation, Broken::ObservedAhead);
-    require(!ready || observed >= generation, Broken::ReadyForOldGeneration);
+    require(
+        !ready || observed >= generation,
+        Broken::ReadyForOldGeneration,
+    );
     for type_ in [Ready, Reconciling, Stalled] {
         if let (Some(old), Some(new)) = (find(before, type_), find(after, type_)) {
             let moved = old.last_transition_time != new.last_transition_time;
-            require(moved == (old.status != new.status), Broken::TransitionTime(type_));
+            require(
+                moved == (old.status != new.status),
+                Broken::TransitionTime(type_),
+            );
         }
     }
     broken

@@ -79,15 +79,17 @@ pub struct DirectorySyncSpec {
     /// What happens at the tenant to those who left the directory or the scope.
     #[serde(default)]
     pub deprovision: Deprovision,
-    /// Limits on risky operations. What exceeds one is held and shown in `status.holds`; all else keeps flowing.
+    /// Limits on risky operations, class by class. A class is held when a cycle plans more of it than its `floor` and also more than its `max` or
+    /// more than `percent` of what we manage, or when it would hit all of more than one. What is held is shown in `status.holds` and waits
+    /// for an approval; all else keeps flowing.
     #[serde(default)]
     pub guard: Guard,
 }
 
 impl DirectorySync {
-    /// Our name in the mark: `spec.owner`, or `<namespace>.<name>` without one.
+    /// Our name in the mark: `spec.owner`, or `<namespace>.<name>` without one. A manifest that names no namespace is in `default`.
     pub fn owner(&self) -> String {
-        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
+        let namespace = self.metadata.namespace.as_deref().unwrap_or("default");
         let name = self.metadata.name.as_deref().unwrap_or_default();
         self.spec
             .owner
@@ -128,10 +130,10 @@ pub struct ScopeRef {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Mapping {
-    /// For users.
+    /// For users: what to set in another way, what never to send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<AttributeMapping>,
-    /// For groups.
+    /// For groups: what to set in another way, what never to send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<AttributeMapping>,
 }

@@ -15,23 +15,50 @@ use crate::schema;
 pub fn pages() -> Vec<(String, String)> {
     schema::all()
         .iter()
-        .map(|definition| (format!("{}.md", definition.spec.names.singular.as_deref().unwrap_or_default()), page(definition)))
+        .map(|definition| {
+            (
+                format!(
+                    "{}.md",
+                    definition
+                        .spec
+                        .names
+                        .singular
+                        .as_deref()
+                        .unwrap_or_default()
+                ),
+                page(definition),
+            )
+        })
         .collect()
 }
 
 fn page(definition: &CustomResourceDefinition) -> String {
     let names = &definition.spec.names;
-    let short = names.short_names.iter().flatten().next().unwrap_or(&names.plural);
+    let short = names
+        .short_names
+        .iter()
+        .flatten()
+        .next()
+        .unwrap_or(&names.plural);
     let mut text = format!(
         "<!-- Generated from the Rust types in crds/src by `just crds`; do not edit. -->\n\n# {}\n\n",
         names.kind
     );
     for version in &definition.spec.versions {
-        let Some(root) = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()) else { continue };
+        let Some(root) = version
+            .schema
+            .as_ref()
+            .and_then(|schema| schema.open_api_v3_schema.as_ref())
+        else {
+            continue;
+        };
         text += root.description.as_deref().unwrap_or_default();
         let columns = version.additional_printer_columns.iter().flatten();
         let columns = columns.filter(|column| column.priority.unwrap_or_default() == 0);
-        let columns = columns.map(|column| column.name.to_uppercase()).collect::<Vec<_>>().join(" ");
+        let columns = columns
+            .map(|column| column.name.to_uppercase())
+            .collect::<Vec<_>>()
+            .join(" ");
         let group = &definition.spec.group;
         // Writing to a String cannot fail.
         let _ = write!(
@@ -51,7 +78,9 @@ fn page(definition: &CustomResourceDefinition) -> String {
 
 /// The table of one object, then those of the objects below it.
 fn section(text: &mut String, depth: usize, path: &str, schema: &JSONSchemaProps) {
-    let Some(properties) = &schema.properties else { return };
+    let Some(properties) = &schema.properties else {
+        return;
+    };
     let _ = write!(text, "\n{} {path}\n\n", "#".repeat(depth.min(3)));
     if let Some(description) = schema.description.as_deref().filter(|_| depth == 2) {
         let _ = write!(text, "{description}\n\n");
@@ -59,21 +88,38 @@ fn section(text: &mut String, depth: usize, path: &str, schema: &JSONSchemaProps
     for rule in rules(schema) {
         let _ = write!(text, "{}.\n\n", capital(&rule));
     }
-    text.push_str("| field | type | default | limits | meaning |\n| --- | --- | --- | --- | --- |\n");
+    text.push_str(
+        "| field | type | default | limits | meaning |\n| --- | --- | --- | --- | --- |\n",
+    );
     for (name, property) in properties {
-        let required = schema.required.iter().flatten().any(|required| required == name);
-        let default = property.default.as_ref().map(|default| format!("`{}`", default.0)).unwrap_or_default();
+        let required = schema
+            .required
+            .iter()
+            .flatten()
+            .any(|required| required == name);
+        let default = property
+            .default
+            .as_ref()
+            .map(|default| format!("`{}`", default.0))
+            .unwrap_or_default();
         let cells = [
             format!("`{name}`"),
             type_name(property),
-            if required { "required".to_owned() } else { default },
+            if required {
+                "required".to_owned()
+            } else {
+                default
+            },
             limits(property).join("; "),
             property.description.clone().unwrap_or_default(),
         ];
-        let cells = cells.map(|cell| cell.replace('|', "\\|").replace("\n\n", "<br>").replace('<', "&lt;").replace("&lt;br>", "<br>"));
+        let cells = cells.map(|cell| escaped(&cell));
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
-    for (name, property) in properties.iter().filter(|(name, _)| name.as_str() != "conditions") {
+    for (name, property) in properties
+        .iter()
+        .filter(|(name, _)| name.as_str() != "conditions")
+    {
         let path = format!("{path}.{name}");
         section(text, depth + 1, &path, property);
         if let Some(item) = item(property) {
@@ -91,20 +137,47 @@ fn item(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
 
 fn type_name(schema: &JSONSchemaProps) -> String {
     let name = match schema.type_.as_deref() {
-        Some("array") => return format!("{} of {}", list_name(schema), item(schema).map(type_name).unwrap_or_default()),
-        Some("object") if matches!(schema.additional_properties, Some(JSONSchemaPropsOrBool::Schema(_))) => "map of string to string",
+        Some("array") => {
+            return format!(
+                "{} of {}",
+                list_name(schema),
+                item(schema).map(type_name).unwrap_or_default()
+            );
+        }
+        Some("object")
+            if matches!(
+                schema.additional_properties,
+                Some(JSONSchemaPropsOrBool::Schema(_))
+            ) =>
+        {
+            "map of string to string"
+        }
         Some("string") if schema.format.as_deref() == Some("date-time") => "time",
         Some("string") if schema.enum_.is_some() => "one of",
         Some(name) => name,
         None => "object",
     };
-    let values = schema.enum_.iter().flatten().filter_map(|value| value.0.as_str());
-    let values = values.map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
-    if values.is_empty() { name.to_owned() } else { format!("{name} {values}") }
+    let values = schema
+        .enum_
+        .iter()
+        .flatten()
+        .filter_map(|value| value.0.as_str());
+    let values = values
+        .map(|value| format!("`{value}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if values.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name} {values}")
+    }
 }
 
 fn list_name(schema: &JSONSchemaProps) -> String {
-    match (schema.x_kubernetes_list_type.as_deref(), &schema.x_kubernetes_list_map_keys) {
+    match (
+        schema.x_kubernetes_list_type.as_deref(),
+        &schema.x_kubernetes_list_map_keys,
+    ) {
         (Some("set"), _) => "set".to_owned(),
         (Some("map"), Some(keys)) => format!("list, by `{}`,", keys.join("`, `")),
         _ => "list".to_owned(),
@@ -117,9 +190,17 @@ fn limits(schema: &JSONSchemaProps) -> Vec<String> {
     let count = |bound: Option<i64>| bound.map(|bound| bound.to_string());
     let mut limits: Vec<String> = [
         range(whole(schema.minimum), whole(schema.maximum), ""),
-        range(count(schema.min_length), count(schema.max_length), " characters"),
+        range(
+            count(schema.min_length),
+            count(schema.max_length),
+            " characters",
+        ),
         range(count(schema.min_items), count(schema.max_items), " items"),
-        range(count(schema.min_properties), count(schema.max_properties), " entries"),
+        range(
+            count(schema.min_properties),
+            count(schema.max_properties),
+            " entries",
+        ),
     ]
     .into_iter()
     .flatten()
@@ -129,7 +210,11 @@ fn limits(schema: &JSONSchemaProps) -> Vec<String> {
         _ => item(schema),
     };
     if let Some(values) = values.filter(|values| values.properties.is_none()) {
-        limits.extend(self::limits(values).into_iter().map(|limit| format!("each {limit}")));
+        limits.extend(
+            self::limits(values)
+                .into_iter()
+                .map(|limit| format!("each {limit}")),
+        );
     }
     if schema.properties.is_none() {
         limits.extend(rules(schema));
@@ -147,10 +232,31 @@ fn range(least: Option<String>, most: Option<String>, unit: &str) -> Option<Stri
 }
 
 fn rules(schema: &JSONSchemaProps) -> Vec<String> {
-    schema.x_kubernetes_validations.iter().flatten().filter_map(|rule| rule.message.clone()).collect()
+    schema
+        .x_kubernetes_validations
+        .iter()
+        .flatten()
+        .filter_map(|rule| rule.message.clone())
+        .collect()
+}
+
+/// Text that may stand in a cell: no line breaks, no `|`, and no `<` outside of code.
+fn escaped(cell: &str) -> String {
+    let outside = |(index, part): (usize, &str)| {
+        if index % 2 == 0 {
+            part.replace('<', "\\<")
+        } else {
+            part.to_owned()
+        }
+    };
+    let spans = cell.split('`').enumerate().map(outside).collect::<Vec<_>>();
+    spans.join("`").replace('|', "\\|").replace("\n\n", "<br>")
 }
 
 fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
 }

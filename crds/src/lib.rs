@@ -29,7 +29,7 @@ pub use duration::{Duration, DurationError};
 pub use reference::{CaKind, CaRef, LocalRef, SecretAuth, ServerTrust};
 pub use schema::{GenerateError, all, yaml};
 pub use sync_scope::*;
-pub use validate::{Violation, validate, validate_update};
+pub use validate::{Violation, validate, validate_update, without_nulls};
 
 /// The API group of every kind.
 pub const GROUP: &str = "plumbline.dev";

@@ -41,7 +41,14 @@ pub enum GenerateError {
 
 /// The definitions of all kinds, ready to be applied, in the order in which a reader meets them.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    [DirectoryConnector::crd(), CloudTenant::crd(), SyncScope::crd(), DirectorySync::crd()].map(finish).into()
+    [
+        DirectoryConnector::crd(),
+        CloudTenant::crd(),
+        SyncScope::crd(),
+        DirectorySync::crd(),
+    ]
+    .map(finish)
+    .into()
 }
 
 /// File name (`plumbline.dev_<plural>.yaml`) and text of each definition, byte for byte as committed in `crds/`.
@@ -50,10 +57,17 @@ pub fn yaml() -> Result<Vec<(String, String)>, GenerateError> {
         .into_iter()
         .map(|definition| {
             let kind = definition.spec.names.kind.clone();
-            let name = format!("{}_{}.yaml", definition.spec.group, definition.spec.names.plural);
-            let value = serde_json::to_value(&definition)
-                .map_err(|source| GenerateError::Json { kind: kind.clone(), source })?;
-            let text = serde_yaml::to_string(&sorted(&value)).map_err(|source| GenerateError::Yaml { kind, source })?;
+            let name = format!(
+                "{}_{}.yaml",
+                definition.spec.group, definition.spec.names.plural
+            );
+            let value =
+                serde_json::to_value(&definition).map_err(|source| GenerateError::Json {
+                    kind: kind.clone(),
+                    source,
+                })?;
+            let text = serde_yaml::to_string(&sorted(&value))
+                .map_err(|source| GenerateError::Yaml { kind, source })?;
             Ok((name, format!("{HEADER}{text}")))
         })
         .collect()
@@ -62,14 +76,34 @@ pub fn yaml() -> Result<Vec<(String, String)>, GenerateError> {
 fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
     let labels = definition.metadata.labels.get_or_insert_default();
     labels.insert("app.kubernetes.io/name".to_owned(), "plumbline".to_owned());
-    labels.insert("app.kubernetes.io/part-of".to_owned(), "plumbline".to_owned());
-    labels.insert("app.kubernetes.io/version".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    labels.insert(
+        "app.kubernetes.io/part-of".to_owned(),
+        "plumbline".to_owned(),
+    );
+    labels.insert(
+        "app.kubernetes.io/version".to_owned(),
+        env!("CARGO_PKG_VERSION").to_owned(),
+    );
     for version in &mut definition.spec.versions {
-        let Some(root) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) else { continue };
+        let Some(root) = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+        else {
+            continue;
+        };
         conventional(root);
-        if let Some(status) = root.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
+        if let Some(status) = root
+            .properties
+            .as_mut()
+            .and_then(|properties| properties.get_mut("status"))
+        {
             status.default = Some(JSON(json!({"observedGeneration": -1})));
-            if let Some(conditions) = status.properties.as_mut().and_then(|properties| properties.get_mut("conditions")) {
+            if let Some(conditions) = status
+                .properties
+                .as_mut()
+                .and_then(|properties| properties.get_mut("conditions"))
+            {
                 conditions.items = Some(JSONSchemaPropsOrArray::Schema(Box::new(condition())));
             }
         }
@@ -81,6 +115,10 @@ fn finish(mut definition: CustomResourceDefinition) -> CustomResourceDefinition 
 fn conventional(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.title = None;
+    // An optional enum comes with null among its values.
+    if let Some(values) = &mut schema.enum_ {
+        values.retain(|value| !value.0.is_null());
+    }
     if let Some(description) = &mut schema.description {
         *description = one_line_a_paragraph(description);
     }
@@ -97,7 +135,10 @@ fn conventional(schema: &mut JSONSchemaProps) {
 
 /// Joins the lines of a doc comment, which break where the source breaks, and keeps its paragraphs.
 fn one_line_a_paragraph(text: &str) -> String {
-    text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n\n")
+    text.split("\n\n")
+        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 /// The schema of `metav1.Condition` as Kubernetes' own generator prints it; the one of k8s-openapi has no limits.
@@ -155,7 +196,11 @@ fn condition() -> JSONSchemaProps {
     ]);
     JSONSchemaProps {
         type_: Some("object".to_owned()),
-        required: Some(["lastTransitionTime", "message", "reason", "status", "type"].map(str::to_owned).into()),
+        required: Some(
+            ["lastTransitionTime", "message", "reason", "status", "type"]
+                .map(str::to_owned)
+                .into(),
+        ),
         properties: Some(properties),
         ..JSONSchemaProps::default()
     }
@@ -166,7 +211,11 @@ fn sorted(value: &Value) -> serde_yaml::Value {
     match value {
         Value::Object(members) => {
             let ordered: BTreeMap<_, _> = members.iter().collect();
-            ordered.into_iter().map(|(key, member)| (serde_yaml::Value::from(key.as_str()), sorted(member))).collect::<serde_yaml::Mapping>().into()
+            ordered
+                .into_iter()
+                .map(|(key, member)| (serde_yaml::Value::from(key.as_str()), sorted(member)))
+                .collect::<serde_yaml::Mapping>()
+                .into()
         }
         Value::Array(items) => items.iter().map(sorted).collect::<Vec<_>>().into(),
         Value::String(text) => text.as_str().into(),
@@ -174,8 +223,13 @@ fn sorted(value: &Value) -> serde_yaml::Value {
         Value::Null => serde_yaml::Value::Null,
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => whole.into(),
-            #[expect(clippy::cast_possible_truncation, reason = "the fraction is zero and the bounds are far below 2^53")]
-            (None, Some(float)) if float.fract() == 0.0 && float.abs() < 9e15 => (float as i64).into(),
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the fraction is zero and the bounds are far below 2^53"
+            )]
+            (None, Some(float)) if float.fract() == 0.0 && float.abs() < 9e15 => {
+                (float as i64).into()
+            }
             (None, Some(float)) => float.into(),
             (None, None) => number.to_string().into(),
         },

@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::rule;
 
 /// Limits on risky operations.
-///
-/// A class is held when a cycle plans more of it than `floor` and also more than `max` or more than `percent` of what we manage, or when it
-/// would hit all of more than one.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Guard {
