@@ -155,7 +155,7 @@ impl ConnectorSpace {
             let by_place = || old.dn.as_ref().and_then(|dn| by_dn.get(dn));
             let new = by_alternate.or_else(|| assigned.then(by_place).flatten())?;
             // Found under its old name: the alternate became the anchor's second name, the same person.
-            (by_name.get(&old.anchor).is_none()).then(|| ((*new).clone(), old.anchor.clone()))
+            (!by_name.contains_key(&old.anchor)).then(|| ((*new).clone(), old.anchor.clone()))
         };
         swept.iter().filter_map(successor).collect()
     }
@@ -167,8 +167,7 @@ impl ConnectorSpace {
 
     /// The last read was complete: only then may anything be taken away because of what this space does not say.
     pub(crate) fn settled(&self) -> bool {
-        self.complete.is_some()
-            && (self.reading.is_none() || planted(Fault::UnfinishedReadSweeps))
+        self.complete.is_some() && (self.reading.is_none() || planted(Fault::UnfinishedReadSweeps))
     }
 
     /// A tombstone names it.
@@ -183,7 +182,9 @@ impl ConnectorSpace {
     }
 
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.anchored().map(|(_, slot)| slot).chain(self.unanchored.values())
+        self.anchored()
+            .map(|(_, slot)| slot)
+            .chain(self.unanchored.values())
     }
 
     /// Finds entries by name and DN, as of now.
@@ -218,10 +219,18 @@ impl ConnectorSpace {
         if self.reading.is_none() {
             return changed;
         }
-        for (old, slot) in self.anchored().filter(|(_, slot)| slot.seen < self.generation) {
-            let by_alternate = slot.entry.alternate.iter().flat_map(|name| index.by_name(name));
+        for (old, slot) in self
+            .anchored()
+            .filter(|(_, slot)| slot.seen < self.generation)
+        {
+            let by_alternate = slot
+                .entry
+                .alternate
+                .iter()
+                .flat_map(|name| index.by_name(name))
+                .copied();
             let by_place = slot.dn.iter().filter_map(|dn| index.by_dn(dn));
-            for new in by_alternate.chain(by_place.filter(|new| {
+            for new in by_alternate.chain(by_place.filter(|new: &&Slot| {
                 [Some(old), new.entry.anchor.as_ref()]
                     .iter()
                     .all(|anchor| matches!(anchor, Some(Anchor::Text(_))))

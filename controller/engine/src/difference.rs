@@ -62,8 +62,9 @@ fn complete(class: Class, changes: &mut Changes, held: &Values, capabilities: &C
         .keys()
         .filter_map(|name| capabilities.rule(class, name)?.together)
         .collect();
-    let companions = (capabilities.attributes.iter())
-        .filter(|rule| rule.class == class && rule.together.is_some_and(|word| words.contains(&word)));
+    let companions = (capabilities.attributes.iter()).filter(|rule| {
+        rule.class == class && rule.together.is_some_and(|word| words.contains(&word))
+    });
     for rule in companions {
         if let Some(value) = held.get(rule.name)
             && !changes.contains_key(rule.name)

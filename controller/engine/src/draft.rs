@@ -13,7 +13,7 @@ use crate::{
     difference::{difference, first_values},
     entry::Class,
     fault::{Fault, planted},
-    guard::{Managed, hold},
+    guard::{Hold, Managed, hold},
     identity::{Identity, Joined, Reading, ScopeCounts, join},
     leaving::{Leaving, Sources, leaving},
     matching::{Found, Matches, ViewIndex, find},
@@ -54,7 +54,8 @@ pub(crate) fn plan<'a>(
     let plan = &mut drafted.plan;
     let scopes = readings.values().flat_map(|reading| &reading.scopes);
     plan.faults = scopes.flat_map(|scope| scope.faults.clone()).collect();
-    plan.faults.sort_by(|a, b| (&a.scope, &a.message).cmp(&(&b.scope, &b.message)));
+    plan.faults
+        .sort_by(|a, b| (&a.scope, &a.message).cmp(&(&b.scope, &b.message)));
     plan.unsupported = joined.unsupported;
     plan.counts = count(&joined);
     if !view.complete() {
@@ -78,39 +79,65 @@ pub(crate) fn plan<'a>(
         wake: None,
     };
     let (mut operations, existing) = draft.objects(&joined, &matches);
-    let gone = leaving(leavers(&joined, &matches, &index, configuration), &sources, draft.memory, now);
+    let gone = leaving(
+        leavers(&joined, &matches, &index, configuration),
+        &sources,
+        draft.memory,
+        now,
+    );
     for operation in gone.operations.iter().cloned() {
         operations.extend(draft.admit(operation, ""));
     }
     let mut managed = Managed::new(&index, configuration);
-    let mut holds = hold(&mut operations, &configuration.guard, &managed, &configuration.owner);
+    let mut holds = hold(
+        &mut operations,
+        &configuration.guard,
+        &managed,
+        &configuration.owner,
+    );
 
-    let held = holds.iter().flat_map(|hold| &hold.operations);
     let peers = Peers {
-        identities: &joined.identities,
         matches: &matches,
         view,
         owner: &configuration.owner,
         existing: &existing,
-        certain: &certain(&joined, &matches, &gone, operations.iter().chain(held)),
+        certain: &certain(&joined, &matches, &gone, &operations, &holds),
     };
     let mut references = Vec::new();
-    for (anchor, identity) in joined.identities.iter().filter(|(anchor, _)| existing.contains(anchor)) {
-        if let Some(Found::Ours(TargetObject { members: Some(members), .. })) = matches.found.get(anchor) {
+    for (anchor, identity) in joined
+        .identities
+        .iter()
+        .filter(|(anchor, _)| existing.contains(anchor))
+    {
+        if let Some(Found::Ours(TargetObject {
+            members: Some(members),
+            ..
+        })) = matches.found.get(anchor)
+        {
             managed.members.insert(anchor.clone(), members.len());
         }
         for operation in peers.operations(anchor, identity) {
             references.extend(draft.admit(operation, &identity.slot.entry.dn));
         }
     }
-    holds.extend(hold(&mut references, &configuration.guard, &managed, &configuration.owner));
+    holds.extend(hold(
+        &mut references,
+        &configuration.guard,
+        &managed,
+        &configuration.owner,
+    ));
     operations.append(&mut references);
     if !planted(Fault::UnsortedPlan) {
         sort(&mut operations);
     }
 
     draft.quarantine.extend(gone.quarantine);
-    let Draft { quarantine, planned, wake, .. } = draft;
+    let Draft {
+        quarantine,
+        planned,
+        wake,
+        ..
+    } = draft;
     let plan = &mut drafted.plan;
     plan.quarantine = settle(quarantine, memory);
     plan.operations = operations;
@@ -124,7 +151,9 @@ pub(crate) fn plan<'a>(
 fn count(joined: &Joined<'_>) -> Counts {
     let of = |class| {
         let identities = joined.identities.values();
-        identities.filter(|identity| identity.class == class).count()
+        identities
+            .filter(|identity| identity.class == class)
+            .count()
     };
     Counts {
         users: of(Class::User),
@@ -136,19 +165,25 @@ fn matched<'v>(
     joined: &Joined<'_>,
     index: &ViewIndex<'v>,
     view: &TargetView,
-    sources: &Sources<'_>,
+    sources: &Sources<'v>,
     memory: &Memory,
 ) -> Matches<'v> {
     let configuration = sources.configuration;
     let changed = |anchor: &Anchor| {
-        let reading = sources.readings.values();
-        let now = reading.filter_map(|reading| reading.index.changed.get(anchor)).next();
+        let mut readings = sources.readings.values();
+        let now = readings.find_map(|reading| reading.index.changed.get(anchor));
         now.or_else(|| memory.anchor_changes.get(anchor)).cloned()
     };
     let mut matches = find(&joined.identities, index, view, configuration, &changed);
     unique::check_domains(&joined.identities, &mut matches, view, configuration);
     let absent = |anchor: &Anchor| sources.absent(anchor);
-    unique::check(&joined.identities, &mut matches, index, configuration, &absent);
+    unique::check(
+        &joined.identities,
+        &mut matches,
+        index,
+        configuration,
+        &absent,
+    );
     matches
 }
 
@@ -169,28 +204,36 @@ fn leavers<'v>(
     }
     let mut leavers: Vec<(&Anchor, &TargetObject)> = Vec::new();
     for (anchor, objects) in &index.ours {
-        leavers.extend(objects.iter().map(|object| (*anchor, *object)).filter(|(anchor, object)| {
-            configuration.capabilities.classes.contains(&object.class)
-                && !owned.contains(&object.id)
-                && !kept.contains(anchor)
-        }));
+        leavers.extend(objects.iter().map(|object| (*anchor, *object)).filter(
+            |(anchor, object)| {
+                configuration.capabilities.classes.contains(&object.class)
+                    && !owned.contains(&object.id)
+                    && !kept.contains(anchor)
+            },
+        ));
     }
     leavers.into_iter()
 }
 
 /// Ours of whom it is certain what the source thinks: they take part and their connector was read, or they left and that is neither
 /// held nor a deletion, which takes memberships along.
-fn certain<'o>(
+fn certain(
     joined: &Joined<'_>,
     matches: &Matches<'_>,
     gone: &Leaving,
-    planned: impl Iterator<Item = &'o Operation>,
+    flowing: &[Operation],
+    holds: &[Hold],
 ) -> BTreeSet<TargetId> {
     let mut certain = gone.objects.clone();
-    for operation in planned {
-        if let (Change::Disable | Change::Delete, Some(id)) = (&operation.change, &operation.target) {
-            certain.remove(id);
-        }
+    let deleted = flowing
+        .iter()
+        .filter(|operation| operation.change == Change::Delete);
+    let held = holds.iter().flat_map(|hold| &hold.operations);
+    for id in deleted
+        .chain(held)
+        .filter_map(|operation| operation.target.as_ref())
+    {
+        certain.remove(id);
     }
     for (anchor, found) in &matches.found {
         let identity = joined.identities.get(anchor);
@@ -205,16 +248,25 @@ fn certain<'o>(
 
 fn ids(matches: &Matches<'_>, index: &ViewIndex<'_>) -> BTreeMap<Anchor, TargetId> {
     let marked = index.ours.iter().filter_map(|(anchor, objects)| {
-        objects.first().map(|object| ((*anchor).clone(), object.id.clone()))
+        objects
+            .first()
+            .map(|object| ((*anchor).clone(), object.id.clone()))
     });
     let found = matches.found.iter().filter_map(|(anchor, found)| {
-        found.object().map(|object| (anchor.clone(), object.id.clone()))
+        found
+            .object()
+            .map(|object| (anchor.clone(), object.id.clone()))
     });
     marked.chain(found).collect()
 }
 
 /// Forgets what no longer concerns anybody.
-fn prune(memory: &mut Memory, planned: &BTreeSet<String>, index: &ViewIndex<'_>, matches: &Matches<'_>) {
+fn prune(
+    memory: &mut Memory,
+    planned: &BTreeSet<String>,
+    index: &ViewIndex<'_>,
+    matches: &Matches<'_>,
+) {
     let ours = |anchor: &Anchor| index.ours.contains_key(anchor);
     for absences in memory.absences.values_mut() {
         absences.retain(|anchor, _| ours(anchor));
@@ -293,7 +345,12 @@ impl Draft<'_> {
     }
 
     /// `None` when the object cannot be made.
-    fn changes(&mut self, anchor: &Anchor, identity: &Identity<'_>, found: Found<'_>) -> Option<Vec<Change>> {
+    fn changes(
+        &mut self,
+        anchor: &Anchor,
+        identity: &Identity<'_>,
+        found: Found<'_>,
+    ) -> Option<Vec<Change>> {
         let capabilities = self.configuration.capabilities;
         let mark = Mark {
             owner: self.configuration.owner.as_str().into(),
@@ -301,14 +358,22 @@ impl Draft<'_> {
         };
         let rewritten = self.memory.rewritten.get(anchor);
         let against = |held: &Values| {
-            difference(identity.class, &identity.desired, held, capabilities, rewritten)
+            difference(
+                identity.class,
+                &identity.desired,
+                held,
+                capabilities,
+                rewritten,
+            )
         };
         Some(match found {
             Found::Ours(object) => {
                 let mut changes = against(&object.attributes);
                 let mut all = Vec::new();
                 let enabled = capabilities.enabled;
-                if identity.class == Class::User && changes.get(enabled) == Some(&Some(Value::Flag(false))) {
+                if identity.class == Class::User
+                    && changes.get(enabled) == Some(&Some(Value::Flag(false)))
+                {
                     changes.remove(enabled);
                     all.push(Change::Disable);
                 }
@@ -317,16 +382,29 @@ impl Draft<'_> {
                 }
                 all
             }
-            Found::Adopt(object) => vec![Change::Adopt { mark, changes: against(&object.attributes) }],
-            Found::Restore(object) => vec![Change::Restore { mark, changes: against(&object.attributes) }],
+            Found::Adopt(object) => vec![Change::Adopt {
+                mark,
+                changes: against(&object.attributes),
+            }],
+            Found::Restore(object) => vec![Change::Restore {
+                mark,
+                changes: against(&object.attributes),
+            }],
             Found::Create => {
                 let values = first_values(identity.class, &identity.desired, capabilities);
                 let missing = capabilities.attributes.iter().find(|rule| {
                     rule.class == identity.class && rule.required && !values.contains_key(rule.name)
                 });
                 if let Some(rule) = missing {
-                    let message = format!("the target needs `{}` to make the object: map it", rule.name);
-                    self.quarantine.push(identity.set_aside(Reason::AttributeMissing, message, self.now));
+                    let message = format!(
+                        "the target needs `{}` to make the object: map it",
+                        rule.name
+                    );
+                    self.quarantine.push(identity.set_aside(
+                        Reason::AttributeMissing,
+                        message,
+                        self.now,
+                    ));
                     return None;
                 }
                 vec![Change::Create { mark, values }]
@@ -348,7 +426,10 @@ impl Draft<'_> {
             anchor: Some(operation.anchor.clone()),
             dn: dn.to_owned(),
             reason: refusal.reason,
-            message: format!("{}; tried {} times, again at {}", refusal.message, refusal.failures, refusal.until),
+            message: format!(
+                "{}; tried {} times, again at {}",
+                refusal.message, refusal.failures, refusal.until
+            ),
             since: self.now,
         });
         self.planned.insert(key);

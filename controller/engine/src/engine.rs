@@ -14,6 +14,8 @@ use crate::{
     draft,
     entry::Class,
     exclusion::EXCLUSION_ATTRIBUTES,
+    expression::Expression,
+    filter::Filter,
     gone,
     identity::{Reading, ScopeCounts},
     memory::{Memory, Rewritten},
@@ -79,20 +81,25 @@ impl Engine {
 
     /// What a connector is to read: everything that mappings, filters, expressions and exclusions look at.
     pub fn read_request(&self, connector: &str) -> ReadRequest {
-        let mut attributes: BTreeSet<String> =
-            EXCLUSION_ATTRIBUTES.iter().map(|name| (*name).to_owned()).collect();
+        let mut attributes: BTreeSet<String> = EXCLUSION_ATTRIBUTES
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect();
         for scope in &self.configuration.scopes {
             if scope.connector != connector {
                 continue;
             }
-            let filter = scope.filter.iter().flat_map(|filter| filter.attributes());
-            let when = scope.when.values().flat_map(|when| when.attributes());
+            let filter = scope.filter.iter().flat_map(Filter::attributes);
+            let when = scope.when.values().flat_map(Expression::attributes);
             attributes.extend(filter.chain(when).map(str::to_ascii_lowercase));
             for mapping in scope.mapping.values() {
                 attributes.extend(mapping.attributes());
             }
             let rules = scope.include.iter().chain(&scope.exclude);
-            if rules.into_iter().any(|rule| matches!(rule, Include::Group(_))) {
+            if rules
+                .into_iter()
+                .any(|rule| matches!(rule, Include::Group(_)))
+            {
                 attributes.extend(MEMBERS.map(str::to_owned));
             }
         }
@@ -136,7 +143,11 @@ impl Engine {
             Import::End => {
                 let (swept, changes) = space.end();
                 self.memory.anchor_changes.extend(changes);
-                if let Some(began) = self.spaces.get(connector).and_then(ConnectorSpace::complete) {
+                if let Some(began) = self
+                    .spaces
+                    .get(connector)
+                    .and_then(ConnectorSpace::complete)
+                {
                     let readings = readings(&self.configuration, &self.spaces, &self.memory);
                     let settled =
                         (readings.get(connector)).is_some_and(|reading| !reading.faulted());
@@ -211,7 +222,12 @@ impl Engine {
             Outcome::NotYet { retry_after } => {
                 let delay = retry_after.and_then(|delay| SignedDuration::try_from(delay).ok());
                 let at = delay.and_then(|delay| now.checked_add(delay).ok());
-                self.retry = self.retry.filter(|at| *at > now).into_iter().chain(at).min();
+                self.retry = self
+                    .retry
+                    .filter(|at| *at > now)
+                    .into_iter()
+                    .chain(at)
+                    .min();
                 return;
             }
             Outcome::Gone => return self.forget(operation),
@@ -219,9 +235,8 @@ impl Engine {
             Outcome::Conflict { attribute, holder } => {
                 let what = attribute.as_deref().unwrap_or("a value");
                 let holder = holder.as_deref().unwrap_or("another object");
-                let message = format!(
-                    "`{what}` must be unique and {holder} has it: change one of the two"
-                );
+                let message =
+                    format!("`{what}` must be unique and {holder} has it: change one of the two");
                 (Reason::DuplicateValue, message)
             }
             Outcome::Refused { reason, message } => (*reason, message.clone()),
@@ -328,8 +343,13 @@ fn readings<'a>(
         let index = space.index();
         let mut scopes = Vec::new();
         if space.complete().is_some() {
-            let own = configuration.scopes.iter().filter(|scope| scope.connector == *name);
-            scopes.extend(own.map(|scope| Decided::new(scope, &index, memory.resolved.get(&scope.name))));
+            let own = configuration
+                .scopes
+                .iter()
+                .filter(|scope| scope.connector == *name);
+            scopes.extend(
+                own.map(|scope| Decided::new(scope, &index, memory.resolved.get(&scope.name))),
+            );
             scopes.sort_by(|a, b| a.scope.name.cmp(&b.scope.name));
         }
         let reading = Reading {

@@ -175,7 +175,9 @@ fn unproven(
     if requires_tombstone {
         return unproven(
             None,
-            format!("`{name}` can read tombstones and none names it: it was moved out of sight or hidden"),
+            format!(
+                "`{name}` can read tombstones and none names it: it was moved out of sight or hidden"
+            ),
         );
     }
     let Some((absence, first)) = absence.and_then(|absence| Some((absence, absence.first?))) else {
@@ -188,7 +190,9 @@ fn unproven(
     if absence.last.is_none_or(|last| last < due) {
         return unproven(
             Some(due),
-            format!("absent from `{name}` since {first}; a complete read that begins at {due} or later must confirm it"),
+            format!(
+                "absent from `{name}` since {first}; a complete read that begins at {due} or later must confirm it"
+            ),
         );
     }
     if absence.searched.is_none_or(|at| at < first) {

@@ -162,16 +162,15 @@ fn objects(
     };
     let managed = of.get(&object).copied().unwrap_or_default();
     let n = risky.len();
-    match limit.exceeded(n, managed) {
-        Some(why) => {
-            let limit = format!("{verb} {n} of {managed} {}s is held: {why}", object.as_str());
-            (risky, managed, limit)
-        }
-        None => {
-            flowing.extend(risky);
-            (Vec::new(), managed, String::new())
-        }
+    if let Some(why) = limit.exceeded(n, managed) {
+        let limit = format!(
+            "{verb} {n} of {managed} {}s is held: {why}",
+            object.as_str()
+        );
+        return (risky, managed, limit);
     }
+    flowing.extend(risky);
+    (Vec::new(), managed, String::new())
 }
 
 fn removals(

@@ -76,6 +76,7 @@ pub(crate) struct Joined<'a> {
     pub(crate) scopes: BTreeMap<String, ScopeCounts>,
 }
 
+#[derive(Clone, Copy)]
 struct Candidate<'a> {
     class: Class,
     slot: &'a Slot,

@@ -62,8 +62,7 @@ impl Sources<'_> {
     }
 
     fn scopes_settled(&self) -> bool {
-        planted(Fault::UnresolvedScopeLeaves)
-            || !self.readings.values().any(|reading| reading.faulted())
+        planted(Fault::UnresolvedScopeLeaves) || !self.readings.values().any(Reading::faulted)
     }
 }
 
@@ -91,7 +90,9 @@ pub(crate) fn leaving<'v>(
                 Verdict::Unproven { wake, missing } => {
                     leaving.wake = leaving.wake.into_iter().chain(wake).min();
                     if change.is_some() {
-                        leaving.quarantine.push(unproven(anchor, object, &missing, now));
+                        leaving
+                            .quarantine
+                            .push(unproven(anchor, object, &missing, now));
                     }
                     false
                 }
@@ -131,18 +132,21 @@ fn farewell(object: &TargetObject, configuration: &Configuration) -> Option<Chan
 fn absence(anchor: &Anchor, sources: &Sources<'_>, memory: &mut Memory) -> Verdict {
     for settings in &sources.configuration.connectors {
         // A read that counts: complete, with every scope of the sync settled.
-        let began = sources.spaces.get(&settings.name).and_then(ConnectorSpace::complete);
+        let began = sources
+            .spaces
+            .get(&settings.name)
+            .and_then(ConnectorSpace::complete);
         note(memory, &settings.name, anchor, began);
     }
-    judge(memory, sources.spaces, &sources.configuration.connectors, anchor)
+    judge(
+        memory,
+        sources.spaces,
+        &sources.configuration.connectors,
+        anchor,
+    )
 }
 
-fn unproven(
-    anchor: &Anchor,
-    object: &TargetObject,
-    missing: &str,
-    now: Timestamp,
-) -> Quarantined {
+fn unproven(anchor: &Anchor, object: &TargetObject, missing: &str, now: Timestamp) -> Quarantined {
     Quarantined {
         class: object.class,
         anchor: Some(anchor.clone()),

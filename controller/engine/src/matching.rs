@@ -91,7 +91,12 @@ impl<'v> ViewIndex<'v> {
     }
 
     /// Who holds a value, without regard to case.
-    pub(crate) fn holders(&self, class: Class, attribute: &'v str, text: &str) -> &[&'v TargetObject] {
+    pub(crate) fn holders(
+        &self,
+        class: Class,
+        attribute: &'v str,
+        text: &str,
+    ) -> &[&'v TargetObject] {
         self.values
             .get(&(class, attribute, text.to_lowercase()))
             .map_or(&[], Vec::as_slice)
@@ -112,7 +117,7 @@ pub(crate) fn find<'v>(
     identities: &BTreeMap<Anchor, Identity<'_>>,
     index: &ViewIndex<'v>,
     view: &TargetView,
-    configuration: &Configuration,
+    configuration: &'v Configuration,
     changed: &dyn Fn(&Anchor) -> Option<Anchor>,
 ) -> Matches<'v> {
     let mut matches = Matches::default();
@@ -175,11 +180,13 @@ impl<'v> Matches<'v> {
         identity: &Identity<'_>,
         index: &ViewIndex<'v>,
         view: &TargetView,
-        configuration: &Configuration,
+        configuration: &'v Configuration,
     ) {
         let owner = &configuration.owner;
         let (candidates, by) = candidates(identity, index, configuration);
-        if let Some(object) = candidates.iter().find(|object| our_anchor(object, owner).is_some())
+        if let Some(object) = candidates
+            .iter()
+            .find(|object| our_anchor(object, owner).is_some())
             && by.is_none()
         {
             let message = format!(
@@ -252,7 +259,7 @@ impl<'v> Matches<'v> {
 }
 
 /// Objects that match: by immutable id (then no attribute is given), else by the first attribute by which any does.
-fn candidates<'v, 'c>(
+fn candidates<'v, 'c: 'v>(
     identity: &Identity<'_>,
     index: &ViewIndex<'v>,
     configuration: &'c Configuration,
@@ -295,12 +302,17 @@ fn candidates<'v, 'c>(
 fn refusal(object: &TargetObject, view: &TargetView, adopt: Adopt) -> Option<(Reason, String)> {
     let standing = object.standing;
     let kind = [
-        (standing.privileged, "holds a directory role or is in a role-assignable group"),
+        (
+            standing.privileged,
+            "holds a directory role or is in a role-assignable group",
+        ),
         (standing.guest, "is a guest"),
         (standing.synced, "is mastered by another synchronisation"),
     ];
     if let Some((_, why)) = kind.iter().find(|(is, _)| *is) {
-        let why = format!("it {why} and is never taken over: rename one of the two, or handle it by hand");
+        let why = format!(
+            "it {why} and is never taken over: rename one of the two, or handle it by hand"
+        );
         return Some((Reason::NotAdoptable, why));
     }
     match adopt {

@@ -81,7 +81,10 @@ pub(crate) fn refuse(
 ) {
     let key = refusal_key(operation);
     let digest = operation_digest(operation);
-    let before = memory.refusals.get(&key).filter(|old| old.operation == digest);
+    let before = memory
+        .refusals
+        .get(&key)
+        .filter(|old| old.operation == digest);
     let failures = before.map_or(1, |old| old.failures.saturating_add(1));
     let minutes = 1_i64.checked_shl(failures - 1).unwrap_or(60).clamp(1, 60);
     let until = now

@@ -6,7 +6,7 @@
 //! although he left the scope (a disabled leaver keeps his groups, so that he finds them when he returns), and members that are
 //! neither users nor groups.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     anchor::Anchor,
@@ -15,14 +15,13 @@ use crate::{
     identity::Identity,
     matching::{Found, Matches},
     operation::{Change, Member, Operation},
-    target::{TargetId, TargetObject},
+    target::TargetId,
     target_view::{TargetView, our_anchor},
 };
 
 /// What references are decided by.
 #[derive(Debug)]
 pub(crate) struct Peers<'a> {
-    pub(crate) identities: &'a BTreeMap<Anchor, Identity<'a>>,
     pub(crate) matches: &'a Matches<'a>,
     pub(crate) view: &'a TargetView,
     pub(crate) owner: &'a str,
@@ -60,7 +59,9 @@ impl<'a> Peers<'a> {
         let named = identity.reading.index.references(entry, attribute);
         let held = found.object().and_then(|object| object.manager.as_ref());
         for slot in &named {
-            let Some(anchor) = &slot.entry.anchor else { continue };
+            let Some(anchor) = &slot.entry.anchor else {
+                continue;
+            };
             if self.existing.contains(anchor) {
                 let is_held = held.is_some() && held == self.id(anchor);
                 let manager = Some(self.peer(anchor));
@@ -70,7 +71,9 @@ impl<'a> Peers<'a> {
         let named: BTreeSet<&Anchor> = named.iter().flat_map(|slot| names(&slot.entry)).collect();
         let (object, known) = (self.view.get(held?), identity.reading.space.settled());
         let removed = match object.map(|object| (object, our_anchor(object, self.owner))) {
-            Some((object, Some(mark))) => known && !named.contains(mark) && self.certain.contains(&object.id),
+            Some((object, Some(mark))) => {
+                known && !named.contains(mark) && self.certain.contains(&object.id)
+            }
             Some((object, None)) => !self.matches.claimed.contains(&object.id),
             None => false,
         };
@@ -99,7 +102,11 @@ impl<'a> Peers<'a> {
             .iter()
             .flat_map(|name| identity.reading.index.references(entry, name))
         {
-            let first = slot.entry.anchor.as_ref().is_some_and(|anchor| named.insert(anchor));
+            let first = slot
+                .entry
+                .anchor
+                .as_ref()
+                .is_some_and(|anchor| named.insert(anchor));
             named.extend(names(&slot.entry));
             if let Some(member) = slot.entry.anchor.as_ref().filter(|_| first)
                 && self.existing.contains(member)
@@ -113,7 +120,9 @@ impl<'a> Peers<'a> {
             return changes;
         }
         for id in held {
-            let Some(peer) = self.view.get(id) else { continue };
+            let Some(peer) = self.view.get(id) else {
+                continue;
+            };
             let member = match our_anchor(peer, self.owner) {
                 Some(mark) => {
                     let keep = named.contains(mark)

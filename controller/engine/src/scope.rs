@@ -147,18 +147,22 @@ fn find<'a>(
     before: Option<&Resolution>,
     group: bool,
 ) -> Result<&'a Slot, (Reason, String)> {
-    let what = if group { "group" } else { "organizational unit" };
+    let what = if group {
+        "group"
+    } else {
+        "organizational unit"
+    };
     let text = canonical(written);
     let unresolved = |next: &str| {
-        let message = format!("{what} `{text}` is not among what was read: {next}; nobody leaves this scope until then");
+        let message = format!(
+            "{what} `{text}` is not among what was read: {next}; nobody leaves this scope until then"
+        );
         (Reason::ScopeUnresolved, message)
     };
     let slot = match written {
-        Written::Guid(guid) => index
-            .by_name(guid)
-            .first()
-            .copied()
-            .ok_or_else(|| unresolved("correct the GUID, restore the entry or the right to read it"))?,
+        Written::Guid(guid) => index.by_name(guid).first().copied().ok_or_else(|| {
+            unresolved("correct the GUID, restore the entry or the right to read it")
+        })?,
         Written::Dn(dn) => {
             let here = index.by_dn(dn).filter(|slot| slot.dn.as_ref() == Some(dn));
             let known = before.and_then(|before| index.by_name(&before.guid).first().copied());
@@ -199,7 +203,10 @@ fn members(group: &Slot, index: &Index<'_>) -> BTreeSet<Dn> {
     let mut visited: BTreeSet<Dn> = group.dn.iter().cloned().collect();
     let mut queue = vec![&group.entry];
     while let Some(group) = queue.pop() {
-        for member in MEMBERS.iter().flat_map(|name| index.references(group, name)) {
+        for member in MEMBERS
+            .iter()
+            .flat_map(|name| index.references(group, name))
+        {
             let Some(dn) = &member.dn else { continue };
             found.insert(dn.clone());
             if is_group(member) && visited.insert(dn.clone()) {

@@ -76,7 +76,9 @@ impl TargetView {
             Observation::Domains(domains) => incoming.domains = Some(domains),
             Observation::Batch(objects) => incoming.add(objects),
             Observation::Deleted(objects) => {
-                let objects = objects.into_iter().map(|object| (object.id.clone(), object));
+                let objects = objects
+                    .into_iter()
+                    .map(|object| (object.id.clone(), object));
                 incoming.deleted.extend(objects);
             }
             Observation::RolesReadable(readable) => incoming.roles_readable = readable,

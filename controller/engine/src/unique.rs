@@ -27,8 +27,9 @@ pub(crate) fn check_domains(
         return;
     };
     for (anchor, identity) in identities {
-        let Some(Some(Value::Text(sign_in_name))) =
-            identity.desired.get(configuration.capabilities.sign_in_name)
+        let Some(Some(Value::Text(sign_in_name))) = identity
+            .desired
+            .get(configuration.capabilities.sign_in_name)
         else {
             continue;
         };
@@ -119,7 +120,9 @@ fn conflicts(
                         taken(anchor, rule.name, object, owner, configuration, absent)
                     }
                     (None, Some(rival)) => {
-                        let dn = identities.get(*rival).map_or("", |rival| &rival.slot.entry.dn);
+                        let dn = identities
+                            .get(*rival)
+                            .map_or("", |rival| &rival.slot.entry.dn);
                         (duplicate(rule.name, &format!("`{dn}` wants it too")), None)
                     }
                     (None, None) => continue,
