@@ -1,1 +1,4 @@
 //! See the crate's description in Cargo.toml.
+
+pub mod company;
+pub mod directory;
