@@ -4,6 +4,7 @@
 //! Everything here is written from the vendors' specifications and shares no code with the operator: a shared misreading
 //! would hide a bug.
 
+pub mod company;
 pub mod directory;
 pub mod tenant;
 pub mod tls;

@@ -301,7 +301,7 @@ fn accounts(base: &str) -> Vec<Entry> {
         entry.push("isCriticalSystemObject", "TRUE");
         entry.push(
             "objectSid",
-            if rid < 1000 && rid >= 544 {
+            if (544..1000).contains(&rid) {
                 builtin_sid(rid)
             } else {
                 sid(Some(rid))

@@ -118,6 +118,7 @@ impl Dn {
     }
 
     /// The name one level down.
+    #[must_use]
     pub fn child(&self, rdn: Rdn) -> Self {
         Self(std::iter::once(rdn).chain(self.0.iter().cloned()).collect())
     }

@@ -69,17 +69,17 @@ impl Filter {
             }
             Self::Equal(attribute, asserted) => {
                 any_value(profile, subject, attribute, |syntax, value| {
-                    compare(syntax, value, asserted).map(|order| order.is_eq())
+                    compare(syntax, value, asserted).map(std::cmp::Ordering::is_eq)
                 })
             }
             Self::AtLeast(attribute, asserted) => {
                 any_value(profile, subject, attribute, |syntax, value| {
-                    compare(syntax, value, asserted).map(|order| order.is_ge())
+                    compare(syntax, value, asserted).map(std::cmp::Ordering::is_ge)
                 })
             }
             Self::AtMost(attribute, asserted) => {
                 any_value(profile, subject, attribute, |syntax, value| {
-                    compare(syntax, value, asserted).map(|order| order.is_le())
+                    compare(syntax, value, asserted).map(std::cmp::Ordering::is_le)
                 })
             }
             Self::Substrings {

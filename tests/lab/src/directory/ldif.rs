@@ -203,30 +203,27 @@ fn read_modifications<'a>(
             continue;
         }
         let (name, value) = pair(dn, each)?;
-        match modifications.last_mut().filter(|_| open) {
-            Some(last) => last.attribute.values.push(value),
-            None => {
-                let operation = match name.as_str() {
-                    "add" => Operation::Add,
-                    "delete" => Operation::Delete,
-                    "replace" => Operation::Replace,
-                    _ => {
-                        return Err(LdifError::Step {
-                            dn: dn.to_owned(),
-                            step: name,
-                        });
-                    }
-                };
-                let attribute = Attribute {
-                    name: utf8(dn, &name, value)?,
-                    values: Vec::new(),
-                };
-                modifications.push(Modification {
-                    operation,
-                    attribute,
-                });
-                open = true;
-            }
+        if let Some(last) = modifications.last_mut().filter(|_| open) { last.attribute.values.push(value) } else {
+            let operation = match name.as_str() {
+                "add" => Operation::Add,
+                "delete" => Operation::Delete,
+                "replace" => Operation::Replace,
+                _ => {
+                    return Err(LdifError::Step {
+                        dn: dn.to_owned(),
+                        step: name,
+                    });
+                }
+            };
+            let attribute = Attribute {
+                name: utf8(dn, &name, value)?,
+                values: Vec::new(),
+            };
+            modifications.push(Modification {
+                operation,
+                attribute,
+            });
+            open = true;
         }
     }
     Ok(modifications)

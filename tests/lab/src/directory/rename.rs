@@ -69,7 +69,7 @@ impl Store {
                         .iter()
                         .any(|each| same(self.profile, &attribute, each, value)) => {}
                 Some(found) if self.profile == Profile::OpenLdap => {
-                    found.values.push(value.to_vec())
+                    found.values.push(value.to_vec());
                 }
                 _ => renamed.set(&attribute, value),
             }

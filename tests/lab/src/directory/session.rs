@@ -248,7 +248,6 @@ impl Session {
     fn unknown_critical(&self, controls: &[LdapControl]) -> Option<Refusal> {
         let ad = self.world.profile == Profile::Ad;
         let oid = controls.iter().find_map(|control| match control {
-            LdapControl::SimplePagedResults { .. } | LdapControl::ManageDsaIT { .. } => None,
             LdapControl::ShowDeleted { criticality } => {
                 (*criticality && !ad).then(|| "1.2.840.113556.1.4.417".to_owned())
             }
@@ -270,6 +269,7 @@ impl Session {
             // Whether these are critical is not told; they change what an answer means, so they count as such.
             LdapControl::AdDirsync { .. } => Some("1.2.840.113556.1.4.841".to_owned()),
             LdapControl::ServerSort { .. } => Some("1.2.840.113556.1.4.473".to_owned()),
+            // Paged results and ManageDsaIT are known, the rest appears in answers only.
             _ => None,
         })?;
         let message = if ad {

@@ -1,0 +1,171 @@
+//! The source anchor of each kind of server: which attributes hold it, how it is read from an entry and how it is searched.
+//!
+//! Active Directory: `mS-DS-ConsistencyGuid`, else `objectGUID`, for users; `objectGUID` for everything else. Others:
+//! `entryUUID` (RFC 4530). A chosen attribute anchors users in its place.
+
+use std::fmt::Write as _;
+
+use plumbline_engine::{
+    anchor::Anchor,
+    entry::{Attributes, EntryKind, ServerType},
+};
+
+const OBJECT_GUID: &str = "objectguid";
+const CONSISTENCY_GUID: &str = "ms-ds-consistencyguid";
+const ENTRY_UUID: &str = "entryuuid";
+
+/// How entries of one connector are anchored.
+#[derive(Clone, Debug)]
+pub(crate) struct AnchorRule {
+    server_type: ServerType,
+    /// In lower case.
+    chosen: Option<String>,
+}
+
+impl AnchorRule {
+    pub(crate) fn new(server_type: ServerType, chosen: Option<&str>) -> Self {
+        Self {
+            server_type,
+            chosen: chosen.map(str::to_ascii_lowercase),
+        }
+    }
+
+    /// The attributes that hold anchors, in lower case.
+    pub(crate) fn attributes(&self) -> Vec<&str> {
+        let mut names = match self.server_type {
+            ServerType::ActiveDirectory => vec![OBJECT_GUID, CONSISTENCY_GUID],
+            ServerType::OpenLdap | ServerType::Generic => vec![ENTRY_UUID],
+        };
+        if let Some(chosen) = self.chosen.as_deref().filter(|c| !names.contains(c)) {
+            names.push(chosen);
+        }
+        names
+    }
+
+    /// The attribute that every user must have.
+    pub(crate) fn attribute_of_users(&self) -> &str {
+        match (&self.chosen, self.server_type) {
+            (Some(chosen), _) => chosen,
+            (None, ServerType::ActiveDirectory) => OBJECT_GUID,
+            (None, ServerType::OpenLdap | ServerType::Generic) => ENTRY_UUID,
+        }
+    }
+
+    /// Anchor and alternate of an entry.
+    pub(crate) fn read(
+        &self,
+        kind: EntryKind,
+        attributes: &Attributes,
+    ) -> (Option<Anchor>, Option<Anchor>) {
+        if kind == EntryKind::User
+            && let Some(chosen) = &self.chosen
+        {
+            return (value(chosen, attributes), None);
+        }
+        if self.server_type != ServerType::ActiveDirectory {
+            return (value(ENTRY_UUID, attributes), None);
+        }
+        let guid = value(OBJECT_GUID, attributes);
+        // A value of any other length is an anchor that nobody can name, not a missing one.
+        if kind == EntryKind::User && !attributes.get(CONSISTENCY_GUID).is_empty() {
+            return (value(CONSISTENCY_GUID, attributes), guid);
+        }
+        (guid, None)
+    }
+
+    /// Every anchor that an entry answers to, whatever it is.
+    pub(crate) fn all(&self, attributes: &Attributes) -> Vec<Anchor> {
+        self.attributes()
+            .into_iter()
+            .filter_map(|name| value(name, attributes))
+            .collect()
+    }
+
+    /// A filter for the entries with this anchor; `None` when no entry of this server could have it.
+    pub(crate) fn filter(&self, anchor: &Anchor) -> Option<String> {
+        let terms: Vec<String> = self
+            .attributes()
+            .into_iter()
+            .filter_map(|name| equality(name, anchor))
+            .collect();
+        match terms.as_slice() {
+            [] => None,
+            [only] => Some(only.clone()),
+            several => Some(format!("(|{})", several.concat())),
+        }
+    }
+}
+
+/// The form that the values of an attribute have.
+enum Form {
+    Bytes,
+    PrintedUuid,
+    Text,
+}
+
+fn form(name: &str) -> Form {
+    match name {
+        OBJECT_GUID | CONSISTENCY_GUID => Form::Bytes,
+        ENTRY_UUID | "nsuniqueid" | "ipauniqueid" => Form::PrintedUuid,
+        _ => Form::Text,
+    }
+}
+
+/// The anchor in an attribute: exactly one value, of the form that the attribute has.
+fn value(name: &str, attributes: &Attributes) -> Option<Anchor> {
+    let [value] = attributes.get(name) else {
+        return None;
+    };
+    match form(name) {
+        Form::Bytes => <[u8; 16]>::try_from(value.as_slice())
+            .ok()
+            .map(Anchor::Uuid),
+        Form::PrintedUuid => std::str::from_utf8(value)
+            .ok()
+            .and_then(Anchor::from_printed_uuid),
+        Form::Text => std::str::from_utf8(value)
+            .ok()
+            .filter(|text| !text.is_empty())
+            .map(Anchor::from_text),
+    }
+}
+
+fn equality(name: &str, anchor: &Anchor) -> Option<String> {
+    let assertion = match (form(name), anchor) {
+        (Form::Bytes, Anchor::Uuid(bytes)) => escape(bytes),
+        (Form::PrintedUuid, Anchor::Uuid(bytes)) => printed(name, bytes),
+        (Form::Text, anchor) => escape(anchor.to_string().as_bytes()),
+        (Form::Bytes | Form::PrintedUuid, Anchor::Text(_)) => return None,
+    };
+    Some(format!("({name}={assertion})"))
+}
+
+/// Every byte escaped (RFC 4515 §3), which holds for any value.
+fn escape(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 3), |mut text, byte| {
+            let _ = write!(text, "\\{byte:02x}");
+            text
+        })
+}
+
+/// Dashes where the attribute's server puts them: RFC 4122, or four groups of eight on 389-ds.
+fn printed(name: &str, bytes: &[u8; 16]) -> String {
+    let dashes: &[usize] = if name == "nsuniqueid" {
+        &[4, 8, 12]
+    } else {
+        &[4, 6, 8, 10]
+    };
+    let mut text = String::with_capacity(36);
+    for (at, byte) in bytes.iter().enumerate() {
+        if dashes.contains(&at) {
+            text.push('-');
+        }
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! A full read: every entry below the base that takes part, page by page, with ranged values completed.
+//!
+//! # Guarantees
+//! An entry is handed on whole or the read fails. Nothing is left out because it cannot be understood: a DN that is not
+//! UTF-8 and a missing anchor are handed on for the engine to set aside.
+
+use std::collections::{BTreeSet, HashSet};
+
+use ldap3::Scope;
+use plumbline_engine::{
+    entry::{Attributes, Entry, EntryKind, ServerType},
+    port::{Import, ReadRequest},
+};
+
+use crate::{
+    anchor::AnchorRule,
+    connection::{Connection, Search},
+    decode::RawEntry,
+    error::DirectoryError,
+    kind::{self, Kind},
+    page::Pages,
+    range::{self, Assembled, Description, RangeError, Ranged},
+    settings::Settings,
+};
+
+/// Changes with every change of an entry of Active Directory, its links included.
+const CHANGE_NUMBER: &str = "usnchanged";
+/// Tries to read a ranged attribute of an entry that changes meanwhile.
+const ATTEMPTS: usize = 3;
+const DOING: &str = "reading entries";
+
+/// Fails unless the base itself can be read.
+pub(crate) async fn check_base(
+    connection: &mut Connection,
+    base_dn: &str,
+) -> Result<(), DirectoryError> {
+    let attributes = ["1.1".to_owned()];
+    let answer = connection
+        .search(&Search {
+            base: base_dn,
+            scope: Scope::Base,
+            filter: "(objectClass=*)",
+            attributes: &attributes,
+            controls: Vec::new(),
+            size_limit: 0,
+            doing: "looking at `baseDN`",
+        })
+        .await?;
+    if answer.entries.is_empty() {
+        return Err(DirectoryError::BaseNotFound {
+            server: connection.server().to_owned(),
+            base_dn: base_dn.to_owned(),
+            matched: String::new(),
+        });
+    }
+    Ok(())
+}
+
+/// What one read asks for.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    server_type: ServerType,
+    rule: &'a AnchorRule,
+    requested: &'a BTreeSet<String>,
+    /// Requested, and what kind and anchor are decided by.
+    attributes: Vec<String>,
+    base_dn: &'a str,
+    page_size: u16,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(
+        server_type: ServerType,
+        rule: &'a AnchorRule,
+        request: &'a ReadRequest,
+        settings: &'a Settings,
+    ) -> Self {
+        let mut attributes = request.attributes.clone();
+        attributes.extend(
+            kind::attributes(server_type)
+                .iter()
+                .map(|name| (*name).to_owned()),
+        );
+        attributes.extend(rule.attributes().into_iter().map(str::to_owned));
+        if server_type == ServerType::ActiveDirectory {
+            attributes.insert(CHANGE_NUMBER.to_owned());
+        }
+        Self {
+            server_type,
+            rule,
+            requested: &request.attributes,
+            attributes: attributes.into_iter().collect(),
+            base_dn: &settings.base_dn,
+            page_size: settings.page_size,
+        }
+    }
+
+    /// Reads everything and returns the references that came along.
+    pub(crate) async fn run(
+        &self,
+        connection: &mut Connection,
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<HashSet<String>, DirectoryError> {
+        let search = Search {
+            base: self.base_dn,
+            scope: Scope::Subtree,
+            filter: kind::filter(self.server_type),
+            attributes: &self.attributes,
+            controls: Vec::new(),
+            size_limit: 0,
+            doing: DOING,
+        };
+        let mut pages = Pages::new(search, self.page_size);
+        let mut references = HashSet::new();
+        while let Some(page) = pages.next(connection).await? {
+            references.extend(page.references);
+            let mut batch = Vec::with_capacity(page.entries.len());
+            for raw in page.entries {
+                batch.extend(self.entry(connection, raw).await?);
+            }
+            if !batch.is_empty() {
+                events(Import::Batch(batch));
+            }
+        }
+        Ok(references)
+    }
+
+    /// The entry that was sent; `None` for one that takes no part.
+    async fn entry(
+        &self,
+        connection: &mut Connection,
+        raw: RawEntry,
+    ) -> Result<Option<Entry>, DirectoryError> {
+        let (dn, assembled) = range::assemble(raw)
+            .map_err(|(attribute, source)| range_error(connection, attribute, source))?;
+        let Some(kind) = kind::kind(self.server_type, &assembled.attributes) else {
+            return Ok(None);
+        };
+        let dn = String::from_utf8_lossy(&dn).into_owned();
+        let all = complete(connection, &dn, assembled).await?;
+        let (anchor, alternate, kind) = match kind {
+            Kind::Known(kind) => {
+                let (anchor, alternate) = self.rule.read(kind, &all);
+                (anchor, alternate, kind)
+            }
+            Kind::GroupOfHiddenType => (None, None, EntryKind::SecurityGroup),
+        };
+        let attributes = all
+            .iter()
+            .filter(|(name, _)| self.requested.contains(*name))
+            .map(|(name, values)| (name, values.to_vec()))
+            .collect();
+        Ok(Some(Entry {
+            dn,
+            kind,
+            anchor,
+            alternate,
+            attributes,
+        }))
+    }
+}
+
+/// Fetches ranged values to their end. The entry must not change meanwhile: positions would shift and hide a value.
+async fn complete(
+    connection: &mut Connection,
+    dn: &str,
+    assembled: Assembled,
+) -> Result<Attributes, DirectoryError> {
+    let Assembled {
+        mut attributes,
+        ranged,
+    } = assembled;
+    let base = match attributes.get("objectguid") {
+        [guid] if guid.len() == 16 => {
+            format!(
+                "<GUID={}>",
+                guid.iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect::<String>()
+            )
+        }
+        _ => dn.to_owned(),
+    };
+    for begun in ranged {
+        let name = begun.name.clone();
+        let mut current = begun;
+        let mut change = attributes.get(CHANGE_NUMBER).to_vec();
+        let mut attempts = 1;
+        while !current.complete {
+            let (seen, next) = fetch(connection, &base, current).await?;
+            current = next;
+            if seen != change {
+                if attempts == ATTEMPTS {
+                    return Err(range_error(connection, name, RangeError::NeverStill));
+                }
+                attempts += 1;
+                change = seen;
+                current = Ranged::new(&name);
+            }
+        }
+        attributes.add(&name, current.values);
+    }
+    Ok(attributes)
+}
+
+/// Fetches the next range; with it comes the entry's change number.
+async fn fetch(
+    connection: &mut Connection,
+    base: &str,
+    mut ranged: Ranged,
+) -> Result<(Vec<Vec<u8>>, Ranged), DirectoryError> {
+    let attributes = [ranged.ask(), CHANGE_NUMBER.to_owned()];
+    let answer = connection
+        .search(&Search {
+            base,
+            scope: Scope::Base,
+            filter: "(objectClass=*)",
+            attributes: &attributes,
+            controls: Vec::new(),
+            size_limit: 0,
+            doing: "reading a range of values",
+        })
+        .await?;
+    let before = ranged.values.len();
+    let mut change = Vec::new();
+    let mut answered = false;
+    for (text, values) in answer
+        .entries
+        .into_iter()
+        .flat_map(|entry| entry.attributes)
+    {
+        match range::description(&text) {
+            Ok(Description::Plain(name)) if name.eq_ignore_ascii_case(CHANGE_NUMBER) => {
+                change = values
+            }
+            Ok(Description::Ranged(name, range)) if name.eq_ignore_ascii_case(&ranged.name) => {
+                answered = true;
+                ranged
+                    .add(range, values)
+                    .map_err(|source| range_error(connection, name.to_owned(), source))?;
+            }
+            Ok(_) => {}
+            Err(source) => return Err(range_error(connection, text, source)),
+        }
+    }
+    if !answered {
+        return Err(range_error(
+            connection,
+            ranged.name,
+            RangeError::Standstill(before),
+        ));
+    }
+    Ok((change, ranged))
+}
+
+fn range_error(connection: &Connection, attribute: String, source: RangeError) -> DirectoryError {
+    DirectoryError::Range {
+        server: connection.server().to_owned(),
+        attribute,
+        source,
+    }
+}

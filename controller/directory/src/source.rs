@@ -1,0 +1,298 @@
+//! [`DirectorySource`]: one connector's directory, with fail-over between its servers.
+//!
+//! A connection is made when it is needed and kept while it works. Servers are tried in order, beginning with the one that
+//! worked last; when a connection is lost, the operation fails and the next one begins with the next server. A read is
+//! never pieced together from two servers.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use ldap3::Scope;
+use plumbline_engine::{
+    anchor::Anchor,
+    entry::ServerType,
+    port::{Import, ReadRequest, Sighting, Source},
+};
+use rustls::ClientConfig;
+
+use crate::{
+    anchor::AnchorRule,
+    connection::{Connection, Search},
+    deleted,
+    error::DirectoryError,
+    find::{self, Place},
+    read,
+    server::{DeletedObjects, Server, ServerFacts},
+    settings::Settings,
+    tls,
+};
+
+/// An LDAP directory that can be read.
+#[derive(Debug)]
+pub struct DirectorySource {
+    settings: Settings,
+    tls: Arc<ClientConfig>,
+    session: Option<Session>,
+    /// Index of the server to try first.
+    preferred: usize,
+    /// Shown by the first server; the others must be of the same.
+    server_type: Option<ServerType>,
+    subordinate: BTreeSet<String>,
+}
+
+/// A connection and what its server is.
+#[derive(Debug)]
+struct Session {
+    connection: Connection,
+    server: Server,
+    index: usize,
+}
+
+impl DirectorySource {
+    /// Takes the settings without contacting a server.
+    ///
+    /// # Errors
+    /// A URL, the CA or a credential that cannot be used, with the field that holds it.
+    pub fn new(settings: Settings) -> Result<Self, DirectoryError> {
+        settings.check()?;
+        let tls = tls::client_config(settings.ca_pem.as_deref())?;
+        let server_type = settings.server_type;
+        Ok(Self {
+            settings,
+            tls,
+            session: None,
+            preferred: 0,
+            server_type,
+            subordinate: BTreeSet::new(),
+        })
+    }
+
+    /// Connects, and finds out what the directory is and whether the account may read what a read needs.
+    ///
+    /// # Errors
+    /// What a read would fail with, and rights on the anchor attribute that are missing.
+    pub async fn probe(&mut self) -> Result<ServerFacts, DirectoryError> {
+        let mut session = self.session().await?;
+        let outcome = self.facts(&mut session).await;
+        self.keep(session, &outcome);
+        outcome
+    }
+
+    async fn facts(&mut self, session: &mut Session) -> Result<ServerFacts, DirectoryError> {
+        read::check_base(&mut session.connection, &self.settings.base_dn).await?;
+        let place = self.place(session)?;
+        find::check_rights(&mut session.connection, &place).await?;
+        let deleted_objects = self.deleted_objects(session).await?;
+        // Continuation references come with any search of the tree; this one matches nothing else.
+        let attributes = ["1.1".to_owned()];
+        let referrals = Search {
+            base: &self.settings.base_dn,
+            scope: Scope::Subtree,
+            filter: "(objectClass=referral)",
+            attributes: &attributes,
+            controls: Vec::new(),
+            size_limit: 0,
+            doing: "looking for referrals",
+        };
+        let answer = session.connection.search(&referrals).await?;
+        self.subordinate = answer
+            .references
+            .into_iter()
+            .filter(|url| session.server.is_subordinate(url))
+            .collect();
+        Ok(ServerFacts {
+            server_type: session.server.server_type,
+            vendor: session.server.vendor.clone(),
+            server: session.connection.server().to_owned(),
+            naming_contexts: session.server.naming_contexts.clone(),
+            deleted_objects,
+            subordinate_contexts: self.subordinate.iter().cloned().collect(),
+        })
+    }
+
+    /// Where the server referred to for parts below the base, as seen by the last probe or read.
+    pub fn subordinate_contexts(&self) -> impl Iterator<Item = &str> {
+        self.subordinate.iter().map(String::as_str)
+    }
+
+    /// A session that works: the kept one if it still answers, else a new one. It is taken out of `self`, so that one
+    /// whose operation is cancelled half-way is never used again.
+    async fn session(&mut self) -> Result<Session, DirectoryError> {
+        if let Some(mut session) = self.session.take() {
+            // Servers close idle connections. The root DSE also shows whether the server is still the same.
+            match Server::read(&mut session.connection).await {
+                Ok(server) => {
+                    session.server = server;
+                    self.check_type(&session)?;
+                    return Ok(session);
+                }
+                Err(error) => tracing::debug!(
+                    connector = self.settings.name,
+                    server = session.connection.server(),
+                    %error,
+                    "the kept connection no longer works"
+                ),
+            }
+        }
+        let count = self.settings.servers.len();
+        let mut attempts = Vec::new();
+        for step in 0..count {
+            let index = (self.preferred + step) % count;
+            match self.open(index).await {
+                Ok(session) => {
+                    self.preferred = index;
+                    self.server_type = Some(session.server.server_type);
+                    return Ok(session);
+                }
+                Err(error) if error.same_everywhere() => return Err(error),
+                Err(error) => attempts.push(error),
+            }
+        }
+        match attempts.pop() {
+            Some(only) if attempts.is_empty() => Err(only),
+            Some(last) => {
+                attempts.push(last);
+                Err(DirectoryError::NoServer { attempts })
+            }
+            None => Err(DirectoryError::NoServer { attempts }),
+        }
+    }
+
+    async fn open(&self, index: usize) -> Result<Session, DirectoryError> {
+        let url = self.settings.servers.get(index).map_or("", String::as_str);
+        let mut connection = Connection::open(url, &self.settings, &self.tls).await?;
+        let server = Server::read(&mut connection).await?;
+        let session = Session {
+            connection,
+            server,
+            index,
+        };
+        self.check_type(&session)?;
+        tracing::info!(
+            connector = self.settings.name,
+            server = url,
+            server_type = session.server.server_type.as_str(),
+            "connected"
+        );
+        Ok(session)
+    }
+
+    fn check_type(&self, session: &Session) -> Result<(), DirectoryError> {
+        let found = session.server.server_type;
+        match self.server_type {
+            Some(claimed) if claimed != found => Err(DirectoryError::ServerTypeMismatch {
+                server: session.connection.server().to_owned(),
+                claimed,
+                found,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps the session for the next operation unless its connection is lost.
+    fn keep<T>(&mut self, session: Session, outcome: &Result<T, DirectoryError>) {
+        match outcome {
+            Err(error) if error.lost_connection() => {
+                self.preferred = (session.index + 1) % self.settings.servers.len();
+            }
+            _ => self.session = Some(session),
+        }
+    }
+
+    fn rule(&self, session: &Session) -> AnchorRule {
+        AnchorRule::new(session.server.server_type, self.settings.anchor.as_deref())
+    }
+
+    fn place(&self, session: &Session) -> Result<Place, DirectoryError> {
+        let base_dn = &self.settings.base_dn;
+        let naming_context = session.server.naming_context_of(base_dn).ok_or_else(|| {
+            DirectoryError::NoNamingContext {
+                server: session.connection.server().to_owned(),
+                base_dn: base_dn.clone(),
+            }
+        })?;
+        Ok(Place {
+            rule: self.rule(session),
+            server_type: session.server.server_type,
+            base_dn: base_dn.clone(),
+            naming_context: naming_context.to_owned(),
+            page_size: self.settings.page_size,
+        })
+    }
+
+    async fn deleted_objects(
+        &self,
+        session: &mut Session,
+    ) -> Result<DeletedObjects, DirectoryError> {
+        let server_type = session.server.server_type;
+        let context = session.server.naming_context_of(&self.settings.base_dn);
+        deleted::visibility(&mut session.connection, server_type, context).await
+    }
+
+    async fn read_all(
+        &mut self,
+        session: &mut Session,
+        request: &ReadRequest,
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<(), DirectoryError> {
+        let at = Timestamp::now();
+        read::check_base(&mut session.connection, &self.settings.base_dn).await?;
+        let deleted_objects = self.deleted_objects(session).await?;
+        let server_type = session.server.server_type;
+        let rule = self.rule(session);
+        let tombstones = deleted_objects == DeletedObjects::Readable;
+        events(Import::Begin {
+            at,
+            server_type,
+            tombstones,
+        });
+        let plan = read::Plan::new(server_type, &rule, request, &self.settings);
+        let references: HashSet<String> = plan.run(&mut session.connection, events).await?;
+        self.subordinate = references
+            .into_iter()
+            .filter(|url| session.server.is_subordinate(url))
+            .collect();
+        if tombstones
+            && let Some(context) = session.server.naming_context_of(&self.settings.base_dn)
+        {
+            deleted::read(
+                &mut session.connection,
+                &rule,
+                context,
+                self.settings.page_size,
+                events,
+            )
+            .await?;
+        }
+        events(Import::End);
+        Ok(())
+    }
+}
+
+impl Source for DirectorySource {
+    type Error = DirectoryError;
+
+    async fn read(
+        &mut self,
+        request: &ReadRequest,
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<(), DirectoryError> {
+        let mut session = self.session().await?;
+        let outcome = self.read_all(&mut session, request, events).await;
+        self.keep(session, &outcome);
+        outcome
+    }
+
+    async fn find(&mut self, anchors: &[Anchor]) -> Result<Vec<Sighting>, DirectoryError> {
+        let mut session = self.session().await?;
+        let outcome = match self.place(&session) {
+            Ok(place) => find::sightings(&mut session.connection, &place, anchors).await,
+            Err(error) => Err(error),
+        };
+        self.keep(session, &outcome);
+        outcome
+    }
+}
