@@ -9,6 +9,8 @@ use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::control_plane::ControlPlane;
+
 /// One thing that was done, or may be done.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Access {
@@ -55,6 +57,28 @@ struct ObjectRef {
     subresource: Option<String>,
 }
 
+/// What an installed release of the chart may do against what its ServiceAccount did so far. Ask before it is uninstalled.
+pub fn of_release(
+    control_plane: &ControlPlane,
+    namespace: &str,
+    release: &str,
+) -> Result<Difference> {
+    let manifests = control_plane.helm(&["get", "manifest", release, "--namespace", namespace])?;
+    let account = documents(&manifests)?
+        .into_iter()
+        .find_map(|manifest| {
+            manifest
+                .pointer("/subjects/0/name")?
+                .as_str()
+                .map(str::to_owned)
+        })
+        .context("the release has no RoleBinding")?;
+    Ok(compare(
+        &grants(&manifests)?,
+        &uses(&control_plane.audit_log()?, namespace, &account)?,
+    ))
+}
+
 /// Everything that a ServiceAccount has asked of the API server, refused or not. Discovery, health and version, which everybody may
 /// read, are left out.
 pub fn uses(log: &Path, namespace: &str, account: &str) -> Result<BTreeSet<Access>> {
@@ -88,11 +112,10 @@ pub fn uses(log: &Path, namespace: &str, account: &str) -> Result<BTreeSet<Acces
     Ok(uses)
 }
 
-/// What the Roles among these manifests (the output of `helm template`) grant. A ClusterRole is an error: the chart has none.
+/// What the Roles among these manifests grant. A ClusterRole is an error: the chart has none.
 pub fn grants(manifests: &str) -> Result<BTreeSet<Access>> {
     let mut grants = BTreeSet::new();
-    for document in serde_yaml::Deserializer::from_str(manifests) {
-        let manifest = Value::deserialize(document).context("cannot read the rendered chart")?;
+    for manifest in documents(manifests)? {
         let kind = manifest
             .get("kind")
             .and_then(Value::as_str)
@@ -114,6 +137,13 @@ pub fn grants(manifests: &str) -> Result<BTreeSet<Access>> {
         }
     }
     Ok(grants)
+}
+
+fn documents(manifests: &str) -> Result<Vec<Value>> {
+    let documents = serde_yaml::Deserializer::from_str(manifests).map(Value::deserialize);
+    documents
+        .collect::<Result<_, _>>()
+        .context("cannot read the rendered chart")
 }
 
 fn of_rule(rule: &PolicyRule, namespace: &str) -> Vec<Access> {

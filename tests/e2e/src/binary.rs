@@ -54,3 +54,28 @@ fn build() -> Result<PathBuf> {
     );
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    #[test]
+    fn the_program_runs_where_there_is_no_other_file() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::copy(super::path().unwrap(), root.path().join("plumbline")).unwrap();
+        let output = Command::new("chroot")
+            .arg(root.path())
+            .args(["/plumbline", "--version"])
+            .output()
+            .unwrap();
+        let (stdout, stderr) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert_eq!(
+            stdout.trim_end(),
+            concat!("plumbline ", env!("CARGO_PKG_VERSION")),
+            "{stderr}"
+        );
+    }
+}

@@ -81,6 +81,21 @@ impl ControlPlane {
         output(self.program("kubectl")?.args(arguments), None)
     }
 
+    /// Runs `kubectl` as whoever a token is of.
+    pub fn kubectl_as(&self, token: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.program("kubectl")?;
+        command
+            .env("KUBECONFIG", "/dev/null")
+            .args(["--server", self.server.fact("KUBE_SERVER")?]);
+        command.args([
+            "--certificate-authority",
+            self.server.fact("KUBE_CA_FILE")?,
+            "--token",
+            token,
+        ]);
+        output(command.args(arguments), None)
+    }
+
     /// `kubectl apply --server-side` of manifests in a namespace.
     pub fn apply(&self, namespace: &str, manifests: &str) -> Result<String> {
         let arguments = [

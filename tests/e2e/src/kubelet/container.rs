@@ -146,6 +146,7 @@ fn base(root: &Path, host: &str) -> Result<()> {
         root.join("etc/hosts"),
         format!("127.0.0.1 localhost {host}\n"),
     )?;
+    fs::write(root.join("etc/nsswitch.conf"), "hosts: files dns\n")?;
     fs::write(root.join("etc/resolv.conf"), "nameserver 127.0.0.1\n")?;
     let certificates = "etc/ssl/certs/ca-certificates.crt";
     let from = Path::new("/").join(certificates);

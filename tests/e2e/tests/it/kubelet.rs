@@ -1,6 +1,6 @@
 //! The chart's life on a cluster: install, a killed process, upgrade, uninstall, and what its process may do.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use plumbline_e2e::{ControlPlane, Kubelet, binary, repository};
 
@@ -49,6 +49,21 @@ impl Installed<'_> {
             .unwrap()
     }
 
+    /// Waits until something holds of the Pod, in the words of `kubectl wait --for`.
+    fn wait(&self, condition: &str) {
+        let condition = format!("--for={condition}");
+        let wait = [
+            "wait",
+            "pod",
+            POD,
+            "--timeout=60s",
+            "--namespace",
+            self.namespace,
+            &condition,
+        ];
+        self.control_plane.kubectl(&wait).unwrap();
+    }
+
     /// The fields of `/proc/PID/status` of the Pod's process.
     fn process(&self, field: &str) -> String {
         let process = self.kubelet.process(self.namespace, POD).unwrap();
@@ -58,6 +73,14 @@ impl Installed<'_> {
             .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
             .unwrap();
         line.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    /// What the Pod's process has for a file system.
+    fn root(&self) -> PathBuf {
+        PathBuf::from(format!(
+            "/proc/{}/root",
+            self.kubelet.process(self.namespace, POD).unwrap()
+        ))
     }
 
     /// Mounts of the Pod's process: place and options.
@@ -127,15 +150,13 @@ fn the_chart_lives_through_install_kill_upgrade_and_uninstall() {
     ] {
         assert_eq!(world.process(field), expected, "{field}");
     }
-    let root = format!(
-        "/proc/{}/root",
-        world.kubelet.process(namespace, POD).unwrap()
-    );
     assert!(
-        !Path::new(&root).join("usr").exists(),
+        !world.root().join("usr").exists(),
         "the machine's files are in the container"
     );
-    let token = Path::new(&root).join("var/run/secrets/kubernetes.io/serviceaccount/token");
+    let token = world
+        .root()
+        .join("var/run/secrets/kubernetes.io/serviceaccount/token");
     assert!(token.metadata().unwrap().len() > 100, "there is no token");
     let writable =
         |(_, options): &&(String, String)| options.split(',').any(|option| option == "rw");
@@ -155,23 +176,8 @@ fn the_chart_lives_through_install_kill_upgrade_and_uninstall() {
     let killed = world.kubelet.process(namespace, POD).unwrap();
     world.kubelet.signal(namespace, POD, "KILL").unwrap();
     let restarted = "jsonpath={.status.containerStatuses[0].restartCount}=1";
-    let wait = |condition: &str| {
-        let condition = format!("--for={condition}");
-        world
-            .control_plane
-            .kubectl(&[
-                "wait",
-                "pod",
-                POD,
-                "--namespace",
-                namespace,
-                &condition,
-                "--timeout=60s",
-            ])
-            .unwrap()
-    };
-    wait(restarted);
-    wait("condition=Ready");
+    world.wait(restarted);
+    world.wait("condition=Ready");
     assert_eq!(world.pod(".metadata.uid"), uid);
     assert_ne!(world.kubelet.process(namespace, POD).unwrap(), killed);
 
@@ -237,23 +243,99 @@ fn the_chart_lives_through_install_kill_upgrade_and_uninstall() {
 }
 
 #[test]
-fn without_persistence_the_state_is_an_empty_folder() {
+fn without_persistence_the_state_is_an_empty_folder_that_goes_with_the_pod() {
     let namespace = "kubelet-ephemeral";
+    let values = ["persistence.enabled=false", "crds.enabled=false"];
     let world = installed(
         ControlPlane::shared().unwrap(),
         namespace,
         free_port(),
-        &["persistence.enabled=false", "crds.enabled=false"],
+        &values,
     );
-    assert!(
-        world
-            .mounts()
-            .iter()
-            .any(|(place, options)| place == "/var/lib/plumbline" && options.starts_with("rw"))
-    );
+    let state = |(place, options): &(String, String)| {
+        place == "/var/lib/plumbline" && options.starts_with("rw")
+    };
+    assert!(world.mounts().iter().any(state));
     let claims = world
         .control_plane
         .kubectl(&["get", "pvc", "--namespace", namespace, "--output", "name"])
         .unwrap();
     assert_eq!(claims, "");
+
+    // A process that cannot end, as it is stopped, is killed when its time is over; then the next Pod comes.
+    let planted = world.root().join("var/lib/plumbline/planted");
+    std::fs::write(&planted, "").unwrap();
+    let (uid, process) = (
+        world.pod(".metadata.uid"),
+        world.kubelet.process(namespace, POD).unwrap(),
+    );
+    world.kubelet.signal(namespace, POD, "STOP").unwrap();
+    let begin = std::time::Instant::now();
+    world
+        .control_plane
+        .kubectl(&[
+            "delete",
+            "pod",
+            POD,
+            "--namespace",
+            namespace,
+            "--grace-period=2",
+        ])
+        .unwrap();
+    assert!(begin.elapsed().as_secs() >= 2);
+    assert!(!PathBuf::from(format!("/proc/{process}")).exists());
+    world.wait("create");
+    world.wait("condition=Ready");
+    assert_ne!(world.pod(".metadata.uid"), uid);
+    assert!(!world.root().join("var/lib/plumbline/planted").exists());
+}
+
+#[test]
+fn the_token_in_the_pod_is_good_for_the_watched_namespace_and_no_other() {
+    let (namespace, other) = ("kubelet-token", "kubelet-token-other");
+    let world = installed(
+        ControlPlane::shared().unwrap(),
+        namespace,
+        free_port(),
+        &["crds.enabled=false"],
+    );
+    world.control_plane.create_namespace(other).unwrap();
+    let token = world
+        .root()
+        .join("var/run/secrets/kubernetes.io/serviceaccount/token");
+    let token = std::fs::read_to_string(token).unwrap();
+    let create = [
+        "create",
+        "secret",
+        "generic",
+        "bind",
+        "--from-literal=a=b",
+        "--namespace",
+    ];
+    for place in [namespace, other] {
+        world
+            .control_plane
+            .kubectl(&[&create[..], &[place]].concat())
+            .unwrap();
+    }
+    let read = |place| {
+        world
+            .control_plane
+            .kubectl_as(&token, &["get", "secret", "bind", "--namespace", place])
+    };
+    read(namespace).unwrap();
+    let account = format!("system:serviceaccount:{namespace}:plumbline");
+    let refusal = read(other).unwrap_err().to_string();
+    assert!(
+        refusal.contains("Forbidden") && refusal.contains(&account),
+        "{refusal}"
+    );
+    let list = world
+        .control_plane
+        .kubectl_as(&token, &["get", "secrets", "--namespace", namespace]);
+    assert!(
+        list.unwrap_err()
+            .to_string()
+            .contains("cannot list resource")
+    );
 }
