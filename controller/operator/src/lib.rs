@@ -8,6 +8,7 @@ pub mod cloud_tenant;
 pub mod context;
 pub mod directory_connector;
 pub mod directory_sync;
+pub mod fingerprint;
 pub mod folder_run;
 pub mod host;
 pub mod manifest;

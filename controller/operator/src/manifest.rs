@@ -144,7 +144,7 @@ fn or(text: String, default: &str) -> String {
 }
 
 fn insert<K: Resource + DeserializeOwned>(document: Value, objects: &mut BTreeMap<Key, Arc<K>>) -> Result<Key, String> {
-    let object: K = serde_json::from_value(document).map_err(|error| error.to_string())?;
+    let object: K = serde_json::from_value(plumbline_crds::without_nulls(document)).map_err(|error| error.to_string())?;
     let key = Key::of(&object);
     objects.insert(key.clone(), Arc::new(object));
     Ok(key)

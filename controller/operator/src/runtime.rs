@@ -185,7 +185,8 @@ fn subject(kind: Kind, key: &Key) -> Subject {
 /// The reconcile-now token of a resource: ours, or Flux's.
 pub fn requested<K: kube::Resource>(resource: &K) -> Option<String> {
     let annotations = resource.meta().annotations.as_ref()?;
-    annotations.get(plumbline_crds::REQUESTED_AT).or_else(|| annotations.get("reconcile.fluxcd.io/requestedAt")).cloned()
+    let token = annotations.get(plumbline_crds::REQUESTED_AT).or_else(|| annotations.get("reconcile.fluxcd.io/requestedAt"))?;
+    Some(token.chars().take(plumbline_crds::REQUESTED_AT_MAX).collect())
 }
 
 /// The same specs, the same switches: the run goes on.

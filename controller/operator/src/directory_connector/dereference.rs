@@ -1,18 +1,19 @@
 //! Fetches what a DirectoryConnector refers to (bind Secret, CA) and gives the directory adapter its settings.
 
 use plumbline_crds::{CaKind, CaRef, DirectoryConnector, ServerType as Claimed};
-use plumbline_directory::{Bind, Settings};
+use plumbline_directory::{Bind, PAGE_SIZE, Settings, Timeouts};
 use plumbline_engine::{entry::ServerType, reason::Reason};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
+    fingerprint::Fingerprint,
     host::{Data, Host, Store},
     problem::Problem,
     world::Key,
 };
 
-/// The settings of the adapter, with the secrets as they are now.
-pub async fn dereference(host: &dyn Host, connector: &DirectoryConnector) -> Result<Settings, Problem> {
+/// The settings of the adapter, with the secrets as they are now, and what tells them from others.
+pub async fn dereference(host: &dyn Host, connector: &DirectoryConnector) -> Result<(Settings, Fingerprint), Problem> {
     let key = Key::of(connector);
     let spec = &connector.spec;
     let Some(simple) = &spec.bind.simple else {
@@ -27,7 +28,13 @@ pub async fn dereference(host: &dyn Host, connector: &DirectoryConnector) -> Res
         Some(reference) => Some(ca(host, &key.namespace, reference, "spec.tls.caRef").await?),
         None => None,
     };
-    Ok(Settings {
+    let fingerprint = Fingerprint::of(&[
+        format!("{spec:?}").as_bytes(),
+        username.expose_secret().as_bytes(),
+        password.expose_secret().as_bytes(),
+        ca_pem.as_deref().unwrap_or_default(),
+    ]);
+    let settings = Settings {
         name: key.name,
         server_type: match spec.r#type {
             Claimed::Auto => None,
@@ -40,8 +47,10 @@ pub async fn dereference(host: &dyn Host, connector: &DirectoryConnector) -> Res
         anchor: spec.anchor.as_ref().map(|anchor| anchor.attribute.clone()),
         bind: Bind::Simple { username: username.expose_secret().to_owned(), password },
         ca_pem,
-        ..Settings::default()
-    })
+        timeouts: Timeouts::default(),
+        page_size: PAGE_SIZE,
+    };
+    Ok((settings, fingerprint))
 }
 
 /// The PEM certificates that a CA reference names.

@@ -13,7 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 use plumbline_crds::{DirectoryConnector, DirectoryCounts};
-use plumbline_directory::{DirectorySource, ServerFacts, Settings};
+use plumbline_directory::{DirectorySource, ServerFacts};
 use plumbline_engine::{
     engine::Engine,
     entry::EntryKind,
@@ -24,7 +24,7 @@ use tokio::sync::{Notify, watch};
 use tracing::{Instrument as _, info, info_span, warn};
 
 use super::dereference::dereference;
-use crate::{context::Context, problem::Problem, world::Key};
+use crate::{context::Context, fingerprint::Fingerprint, problem::Problem, world::Key};
 
 /// An engine that workers share. It is locked for the length of one event, never across an await.
 pub type SharedEngine = Arc<Mutex<Engine>>;
@@ -94,8 +94,8 @@ struct Worker {
     state: watch::Sender<State>,
     engines: Arc<Mutex<BTreeMap<Key, SharedEngine>>>,
     kick: Arc<Notify>,
-    /// The connection in use, and the settings it was made with.
-    source: Option<(Settings, DirectorySource)>,
+    /// The connection in use, and what it was made with.
+    source: Option<(Fingerprint, DirectorySource)>,
 }
 
 impl Worker {
@@ -159,10 +159,10 @@ impl Worker {
 
     /// Probes, and reads if a sync wants it.
     async fn attempt(&mut self, connector: &DirectoryConnector) -> Result<Option<DirectoryCounts>, Problem> {
-        let settings = dereference(&*self.context.host, connector).await?;
+        let (settings, fingerprint) = dereference(&*self.context.host, connector).await?;
         let mut source = match self.source.take() {
-            Some((used, source)) if used == settings => source,
-            _ => DirectorySource::new(settings.clone()),
+            Some((used, source)) if used == fingerprint => source,
+            _ => DirectorySource::new(settings).map_err(|error| Problem::of(&error))?,
         };
         let facts = source.probe().await.map_err(|error| Problem::of(&error))?;
         self.state.send_if_modified(|state| {
@@ -172,7 +172,7 @@ impl Worker {
         });
         let engines: Vec<_> = self.engines.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         let counts = if engines.is_empty() { None } else { Some(self.read(&mut source, &engines).await?) };
-        self.source = Some((settings, source));
+        self.source = Some((fingerprint, source));
         Ok(counts)
     }
 

@@ -6,5 +6,6 @@ pub mod status;
 pub mod validate;
 pub mod worker;
 
+pub use plumbline_crds::Mode;
 pub use report::Report;
 pub use worker::{Input, Parts, Sync};

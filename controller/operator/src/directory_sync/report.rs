@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use plumbline_engine::{
+    engine::Resolved,
+    identity::ScopeCounts,
     operation::ChangeKind,
     plan::{Plan, ScopeFault},
-    scope::{Resolved, ScopeCounts},
 };
 
 use crate::problem::Problem;

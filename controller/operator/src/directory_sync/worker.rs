@@ -155,7 +155,7 @@ impl Worker {
                 () = input.cancel.cancelled() => return Ok(()),
                 planned = self.plan(&parts, &engine) => planned?,
             };
-            self.report_plan(&engine, &plan);
+            self.report_plan(&parts, &engine, &plan);
             let permit = RunPermit { tenure: parts.tenant.tenure.clone(), cancel: input.cancel.clone() };
             if input.mode == Mode::Apply && !plan.operations.is_empty() {
                 // Not dropped on cancellation: the permit ends it, and what was sent is recorded.
@@ -232,18 +232,19 @@ impl Worker {
         Ok((Arc::new(plan), wake))
     }
 
-    fn report_plan(&self, engine: &SharedEngine, plan: &Arc<Plan>) {
+    fn report_plan(&self, parts: &Parts, engine: &SharedEngine, plan: &Arc<Plan>) {
         let engine = lock(engine);
-        let names: Vec<_> = engine.scope_names().map(str::to_owned).collect();
-        let scopes = names
-            .into_iter()
+        let scopes = parts
+            .specs
+            .scopes
+            .keys()
             .map(|name| {
                 let report = ScopeReport {
-                    resolved: engine.resolved(&name),
-                    counts: engine.scope_counts(&name),
-                    fault: plan.faults.iter().find(|fault| fault.scope == name).cloned(),
+                    resolved: engine.resolved(name),
+                    counts: engine.scope_counts(name),
+                    fault: plan.faults.iter().find(|fault| fault.scope == *name).cloned(),
                 };
-                (name, report)
+                (name.clone(), report)
             })
             .collect();
         info!(

@@ -48,7 +48,7 @@ pub fn json(sync: &Key, plan: &Plan) -> Value {
             "operations": hold.operations.iter().map(operation).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "quarantine": plan.quarantine.iter().map(|object| json!({
-            "class": object.class.map(plumbline_engine::entry::Class::as_str),
+            "class": object.class.as_str(),
             "anchor": object.anchor.as_ref().map(ToString::to_string),
             "dn": object.dn,
             "reason": object.reason.as_str(),
