@@ -111,6 +111,14 @@ pub(super) fn failure(error: &ExecutionError) -> EvaluationError {
         ExecutionError::DuplicateKey(_) => "a map has the same key twice".to_owned(),
         ExecutionError::ValuesNotComparable(..) => "values that cannot be compared".to_owned(),
         ExecutionError::UnsupportedBinaryOperator(operator, ..) => {
+            let operator = match *operator {
+                "add" => "+",
+                "sub" => "-",
+                "mul" => "*",
+                "div" => "/",
+                "rem" => "%",
+                other => other,
+            };
             format!("`{operator}` cannot take these types")
         }
         _ => "a function or operator cannot take these types".to_owned(),

@@ -130,7 +130,7 @@ the target's rules (`AttributeInvalid`). Values are never cut.
 const LIMITS_HEAD: &str = "\n## Limits\n\n";
 
 const LIMITS: &str = "\
-* It has at most 500 parts, nested at most 64 deep, with at most three loops inside one another.
+* It has at most 500 parts, nested at most 24 deep (each `+` in a row is one level; use `[…].join()` for longer rows), with at most three loops inside one another.
 * Before an expression with loops, `replace` or `matches` runs, the most that it could cost for the entry is computed from the
   lengths of the values; beyond some tenths of a second or 32 MB, the object is set aside.
 
