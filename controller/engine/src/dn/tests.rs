@@ -155,7 +155,9 @@ fn a_written_guid_is_the_raw_bytes_in_either_form() {
 /// One value, and two ways to escape it.
 fn escapings() -> impl Strategy<Value = (String, String, String)> {
     "[a-zA-Z,+\"\\\\<>;#= é中😀&'()*]{0,12}".prop_map(|value| {
-        let all: String = value.bytes().map(|b| format!("\\{b:02X}")).collect();
+        let all: String = value
+            .bytes()
+            .fold(String::new(), |text, b| text + &format!("\\{b:02X}"));
         let mut few = String::new();
         for (at, c) in value.chars().enumerate() {
             let edge = c == ' ' && (at == 0 || at + 1 == value.chars().count());

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use cel::{
-    DeclarationError, Env, IdedExpr,
+    DeclarationError, IdedExpr,
     common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, SourceInfo, operators},
 };
 use thiserror::Error;
@@ -147,8 +147,7 @@ fn parser(why: &str) -> ExpressionError {
 
 fn parse_and_check(source: &str, class: Class) -> Result<Checked> {
     // The standard macros; back-quotes for names with dashes: has(user.`msDS-x`).
-    let parser = Env::stdlib()
-        .parser()
+    let parser = cel::parser::Parser::new()
         .enable_optional_syntax(false)
         .enable_ident_escape_syntax(true);
     let (mut expression, info) = parser
@@ -383,16 +382,11 @@ impl Checker<'_> {
 
     /// An attribute by a name in quotation marks.
     fn named(&mut self, id: u64, access: Access, name: &IdedExpr) -> Result<Expr> {
-        match &name.expr {
-            Expr::Literal(LiteralValue::String(name)) => {
-                let name = name.inner().to_owned();
-                self.attribute(id, access, &name)
-            }
-            _ => {
-                let hint = "a name in quotation marks is needed, so that it is known what to read";
-                self.fail(name.id, ExpressionProblem::Computed, Some(hint.to_owned()))
-            }
+        if let Expr::Literal(LiteralValue::String(name)) = &name.expr {
+            return self.attribute(id, access, name.inner());
         }
+        let hint = "a name in quotation marks is needed, so that it is known what to read";
+        self.fail(name.id, ExpressionProblem::Computed, Some(hint.to_owned()))
     }
 
     fn signature(&self, id: u64, call: &CallExpr) -> Result<()> {
@@ -405,16 +399,12 @@ impl Checker<'_> {
             return Ok(());
         }
         let name = call.func_name.clone();
-        match named().next() {
-            Some(function) => {
-                let hint = format!("write it as in `{}`", function.usage);
-                self.fail(id, ExpressionProblem::Call(name), Some(hint))
-            }
-            None => {
-                let near = crate::near::nearest(&name, FUNCTIONS.iter().map(|f| f.name));
-                let hint = near.map(|near| format!("did you mean `{near}`?"));
-                self.fail(id, ExpressionProblem::UnknownFunction(name), hint)
-            }
+        if let Some(function) = named().next() {
+            let hint = format!("write it as in `{}`", function.usage);
+            return self.fail(id, ExpressionProblem::Call(name), Some(hint));
         }
+        let near = crate::near::nearest(&name, FUNCTIONS.iter().map(|f| f.name));
+        let hint = near.map(|near| format!("did you mean `{near}`?"));
+        self.fail(id, ExpressionProblem::UnknownFunction(name), hint)
     }
 }

@@ -149,10 +149,12 @@ fn value(changes: &Changes, name: &str) -> Option<Value> {
     changes.get(name).cloned().flatten()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "to compare with `value`")]
 fn some(text: &str) -> Option<Value> {
     Some(Value::Text(text.to_owned()))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "to compare with `value`")]
 fn flag(flag: bool) -> Option<Value> {
     Some(Value::Flag(flag))
 }
