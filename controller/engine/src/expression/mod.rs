@@ -36,8 +36,9 @@ pub struct Expression {
 }
 
 enum Form {
-    /// Just `user.x`, the most frequent one, needs no interpreter.
-    Attribute(Box<str>),
+    /// `user.x`, or `has(user.x) ? user.x : user.y` and so on: the most frequent ones need no interpreter. The text of the
+    /// first attribute that is there; never empty.
+    FirstOf(Vec<Box<str>>),
     Program {
         expression: IdedExpr,
         environment: &'static Context<'static, 'static>,
@@ -79,8 +80,8 @@ impl Expression {
     /// Compiles the expression of an object of the class: `user.…`, `group.…` or `contact.…`.
     pub fn compile(source: &str, class: Class) -> Result<Self, ExpressionError> {
         let checked = check::check(source, class)?;
-        let form = match record::sole_attribute(&checked.expression) {
-            Some(attribute) => Form::Attribute(attribute.into()),
+        let form = match record::first_of(&checked.expression) {
+            Some(attributes) => Form::FirstOf(attributes),
             None => Form::Program {
                 environment: environment::shared().map_err(ExpressionError::environment)?,
                 costly: cost::can_grow(&checked.expression),
@@ -107,7 +108,10 @@ impl Expression {
     /// The attribute, in lower case, when the expression is nothing but `user.x`.
     pub fn sole_attribute(&self) -> Option<&str> {
         match &self.form {
-            Form::Attribute(name) => Some(name),
+            Form::FirstOf(names) => match names.as_slice() {
+                [name] => Some(name),
+                _ => None,
+            },
             Form::Program { .. } => None,
         }
     }
@@ -115,7 +119,7 @@ impl Expression {
     /// The truth of a condition.
     pub fn holds(&self, entry: &Entry) -> Result<bool, EvaluationError> {
         match &self.form {
-            Form::Attribute(_) => Err(EvaluationError::NotBoolean {
+            Form::FirstOf(_) => Err(EvaluationError::NotBoolean {
                 found: "string".to_owned(),
             }),
             Form::Program { .. } => self.interpret(entry, assign::truth),
@@ -125,10 +129,16 @@ impl Expression {
     /// The value for a target attribute.
     pub fn evaluate(&self, entry: &Entry) -> Result<Assigned, EvaluationError> {
         match &self.form {
-            Form::Attribute(name) => Ok(match text(entry, name)? {
-                "" => Assigned::Clear,
-                text => Assigned::Set(Value::Text(text.to_owned())),
-            }),
+            Form::FirstOf(names) => {
+                let there = |name: &&Box<str>| !entry.attributes.get(name).is_empty();
+                Ok(match names.iter().find(there) {
+                    Some(name) => match text(entry, name)? {
+                        "" => Assigned::Clear,
+                        text => Assigned::Set(Value::Text(text.to_owned())),
+                    },
+                    None => Assigned::Clear,
+                })
+            }
             Form::Program { .. } => self.interpret(entry, assign::assigned),
         }
     }
