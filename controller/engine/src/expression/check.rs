@@ -21,14 +21,14 @@ use super::{
 use crate::entry::Class;
 
 /// Most nodes of the parsed expression.
-const MAX_NODES: usize = 500;
+pub(crate) const MAX_NODES: usize = 500;
 /// Deepest nesting of anything; `+` between many parts nests too. Evaluating a level takes up to 40 KiB of stack in an
 /// unoptimised build, and threads have 2 MiB.
-const MAX_DEPTH: usize = 24;
+pub(crate) const MAX_DEPTH: usize = 24;
 /// The stack on which sources are parsed: the parser takes up to 200 KiB a level and stops itself at 96 levels.
 const PARSER_STACK: usize = 64 * 1024 * 1024;
 /// Deepest nesting of `all`, `exists`, `exists_one`, `map` and `filter`.
-const MAX_LOOPS: usize = 3;
+pub(crate) const MAX_LOOPS: usize = 3;
 
 const OPERATORS: &[&str] = &[
     operators::CONDITIONAL,

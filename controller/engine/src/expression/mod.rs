@@ -15,7 +15,7 @@ use crate::{
 };
 
 mod assign;
-mod check;
+pub(crate) mod check;
 mod cost;
 mod environment;
 pub(crate) mod function;

@@ -427,6 +427,43 @@ fn a_loop_over_a_large_group_is_affordable() {
     assert_eq!(expression.holds(&entry), Ok(true));
 }
 
+/// A text, and steps that make it grow.
+fn growing() -> impl Strategy<Value = String> {
+    let start = proptest::sample::select(vec![
+        "user.mail",
+        "values('mail').join()",
+        "'aé'",
+        "user.title",
+    ]);
+    let step = proptest::sample::select(vec![
+        ".replace('a', 'bab')",
+        ".replace('', user.c)",
+        ".replace(user.c, user.mail)",
+        ".split('').map(x, x + x + user.c).join('--')",
+        ".split('e').filter(x, x != 'q').join(user.mail)",
+        ".split('').map(x, ['a', x].map(y, y + x).join()).join()",
+        ".trim()",
+        ".upperAscii()",
+        ".replace('A', 'aa')",
+    ]);
+    (start, proptest::collection::vec(step, 1..5))
+        .prop_map(|(start, steps)| start.to_owned() + &steps.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_an_expression_gives_is_never_more_than_its_bound(source in growing()) {
+        let expression = compile(&source);
+        if let (Ok(Assigned::Set(Value::Text(text))), Form::Program { expression, .. }) = (expression.evaluate(&person()), &expression.form) {
+            let bound = cost::work(expression, &person());
+            let length = u32::try_from(text.len()).map(f64::from).unwrap_or(f64::MAX);
+            prop_assert!(length <= bound, "{} gives {} bytes, bound {}", source, length, bound);
+        }
+    }
+}
+
 /// Sources that are nearly expressions.
 fn sources() -> impl Strategy<Value = String> {
     let word = proptest::sample::select(vec![
