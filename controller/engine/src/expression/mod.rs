@@ -130,8 +130,10 @@ impl Expression {
     pub fn evaluate(&self, entry: &Entry) -> Result<Assigned, EvaluationError> {
         match &self.form {
             Form::FirstOf(names) => {
-                let there = |name: &&Box<str>| !entry.attributes.get(name).is_empty();
-                Ok(match names.iter().find(there) {
+                let first = names
+                    .iter()
+                    .find(|name| !entry.attributes.get(name).is_empty());
+                Ok(match first {
                     Some(name) => match text(entry, name)? {
                         "" => Assigned::Clear,
                         text => Assigned::Set(Value::Text(text.to_owned())),

@@ -458,7 +458,7 @@ proptest! {
         let expression = compile(&source);
         if let (Ok(Assigned::Set(Value::Text(text))), Form::Program { expression, .. }) = (expression.evaluate(&person()), &expression.form) {
             let bound = cost::work(expression, &person());
-            let length = u32::try_from(text.len()).map(f64::from).unwrap_or(f64::MAX);
+            let length = u32::try_from(text.len()).map_or(f64::MAX, f64::from);
             prop_assert!(length <= bound, "{} gives {} bytes, bound {}", source, length, bound);
         }
     }
