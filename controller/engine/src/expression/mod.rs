@@ -39,12 +39,14 @@ enum Form {
     /// `user.x`, or `has(user.x) ? user.x : user.y` and so on: the most frequent ones need no interpreter. The text of the
     /// first attribute that is there; never empty.
     FirstOf(Vec<Box<str>>),
-    Program {
-        expression: IdedExpr,
-        environment: &'static Context<'static, 'static>,
-        /// Whether it may cost more than its length and its attributes (it has loops or the like).
-        costly: bool,
-    },
+    Program(Program),
+}
+
+struct Program {
+    expression: IdedExpr,
+    environment: &'static Context<'static, 'static>,
+    /// Whether it may cost more than its length and its attributes (it has loops or the like).
+    costly: bool,
 }
 
 /// What an expression says of a target attribute.
@@ -82,11 +84,11 @@ impl Expression {
         let checked = check::check(source, class)?;
         let form = match record::first_of(&checked.expression) {
             Some(attributes) => Form::FirstOf(attributes),
-            None => Form::Program {
+            None => Form::Program(Program {
                 environment: environment::shared().map_err(ExpressionError::environment)?,
                 costly: cost::can_grow(&checked.expression),
                 expression: checked.expression,
-            },
+            }),
         };
         Ok(Self {
             source: source.into(),
@@ -112,7 +114,7 @@ impl Expression {
                 [name] => Some(name),
                 _ => None,
             },
-            Form::Program { .. } => None,
+            Form::Program(_) => None,
         }
     }
 
@@ -122,7 +124,7 @@ impl Expression {
             Form::FirstOf(_) => Err(EvaluationError::NotBoolean {
                 found: "string".to_owned(),
             }),
-            Form::Program { .. } => self.interpret(entry, assign::truth),
+            Form::Program(program) => program.run(entry, assign::truth),
         }
     }
 
@@ -141,30 +143,24 @@ impl Expression {
                     None => Assigned::Clear,
                 })
             }
-            Form::Program { .. } => self.interpret(entry, assign::assigned),
+            Form::Program(program) => program.run(entry, assign::assigned),
         }
     }
+}
 
-    fn interpret<T>(
+impl Program {
+    fn run<T>(
         &self,
         entry: &Entry,
         read: fn(&dyn cel::common::value::Val) -> Result<T, EvaluationError>,
     ) -> Result<T, EvaluationError> {
-        let Form::Program {
-            expression,
-            environment,
-            costly,
-        } = &self.form
-        else {
-            return Err(EvaluationError::Failed("not a program".to_owned()));
-        };
-        if *costly && cost::exceeds(expression, entry) {
+        if self.costly && cost::exceeds(&self.expression, entry) {
             return Err(EvaluationError::TooCostly);
         }
         let record = Record(entry);
-        let mut scope = environment.new_inner_scope();
+        let mut scope = self.environment.new_inner_scope();
         scope.set_variable_resolver(&record);
-        match CelValue::resolve_val(expression, &scope) {
+        match CelValue::resolve_val(&self.expression, &scope) {
             Ok(value) => read(value.as_ref()),
             Err(error) => Err(assign::failure(&error)),
         }

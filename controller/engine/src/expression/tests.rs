@@ -231,6 +231,43 @@ fn the_size_of_an_expression_is_bounded() {
 }
 
 #[test]
+fn the_deepest_expressions_fit_on_half_of_a_thread_of_two_mebibytes() {
+    let deepest = |make: &dyn Fn(usize) -> String| {
+        let fits = |depth: &usize| Expression::compile(&make(*depth), Class::User).is_ok();
+        (1..40)
+            .take_while(fits)
+            .last()
+            .map(make)
+            .unwrap_or_default()
+    };
+    let sources = [
+        deepest(&|n| format!("{}'a'{}", "[".repeat(n), "]".repeat(n))),
+        deepest(&|n| ["user.mail"; 40][..n].join("+")),
+        deepest(&|n| format!("user.mail{}", ".trim()".repeat(n))),
+        deepest(&|n| format!("{}1{}", "string(".repeat(n), ")".repeat(n))),
+        deepest(&|n| format!("{}1", "user.c == 'x' ? 2 : ".repeat(n))),
+        deepest(&|n| {
+            format!(
+                "[1].map(a, [1].map(b, [1].map(c, {}c{})))",
+                "[".repeat(n),
+                "]".repeat(n)
+            )
+        }),
+        deepest(&|n| format!("user.mail{}", ".split('@')[0]".repeat(n))),
+    ];
+    let thread = std::thread::Builder::new()
+        .stack_size(1024 * 1024)
+        .spawn(move || {
+            for source in sources {
+                assert!(source.len() > 40, "{source}");
+                // A stack that is too small ends the process.
+                let _ = compile(&source).evaluate(&person());
+            }
+        });
+    assert!(thread.is_ok_and(|thread| thread.join().is_ok()));
+}
+
+#[test]
 fn a_failure_while_evaluating_is_an_error_that_shows_no_value() {
     let failed = |text: &str| EvaluationError::Failed(text.to_owned());
     let utf8 = |attribute: &str| EvaluationError::InvalidUtf8 {
@@ -394,7 +431,7 @@ fn what_needs_no_interpreter_gives_the_same_as_the_interpreter() {
     ] {
         let (fast, slow) = (compile(source), compile(interpreted));
         assert!(matches!(fast.form, Form::FirstOf(_)), "{source}");
-        assert!(matches!(slow.form, Form::Program { .. }), "{interpreted}");
+        assert!(matches!(slow.form, Form::Program(_)), "{interpreted}");
         assert_eq!(
             fast.evaluate(&person()),
             slow.evaluate(&person()),
@@ -407,10 +444,7 @@ fn what_needs_no_interpreter_gives_the_same_as_the_interpreter() {
         "values('mail')",
         "has(user.mail)",
     ] {
-        assert!(
-            matches!(compile(source).form, Form::Program { .. }),
-            "{source}"
-        );
+        assert!(matches!(compile(source).form, Form::Program(_)), "{source}");
     }
 }
 
@@ -456,8 +490,8 @@ proptest! {
     #[test]
     fn what_an_expression_gives_is_never_more_than_its_bound(source in growing()) {
         let expression = compile(&source);
-        if let (Ok(Assigned::Set(Value::Text(text))), Form::Program { expression, .. }) = (expression.evaluate(&person()), &expression.form) {
-            let bound = cost::work(expression, &person());
+        if let (Ok(Assigned::Set(Value::Text(text))), Form::Program(program)) = (expression.evaluate(&person()), &expression.form) {
+            let bound = cost::work(&program.expression, &person());
             let length = u32::try_from(text.len()).map_or(f64::MAX, f64::from);
             prop_assert!(length <= bound, "{} gives {} bytes, bound {}", source, length, bound);
         }
