@@ -139,10 +139,12 @@ pub(crate) fn guid_bytes(text: &str) -> Option<[u8; 16]> {
     if !bare.contains('-') {
         return Some(bytes);
     }
-    let [a, b, c, d, e, f, g, h, rest @ ..] = bytes;
-    let [i, j, k, l, m, n, o, p] = rest;
     let groups: Vec<usize> = bare.split('-').map(str::len).collect();
-    (groups == [8, 4, 4, 4, 12]).then_some([d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p])
+    let mut raw = bytes;
+    raw[..4].reverse();
+    raw[4..6].reverse();
+    raw[6..8].reverse();
+    (groups == [8, 4, 4, 4, 12]).then_some(raw)
 }
 
 #[cfg(test)]

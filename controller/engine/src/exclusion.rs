@@ -164,7 +164,13 @@ mod tests {
     #[test]
     fn what_the_sync_engine_of_microsoft_leaves_out_is_left_out() {
         use EntryKind::{Contact, DistributionGroup, SecurityGroup, User};
-        let cases: &[(EntryKind, &str, &[(&str, &str)], bool)] = &[
+        type Case = (
+            EntryKind,
+            &'static str,
+            &'static [(&'static str, &'static str)],
+            bool,
+        );
+        let cases: &[Case] = &[
             (
                 User,
                 "CN=a",

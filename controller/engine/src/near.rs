@@ -47,7 +47,8 @@ mod tests {
             ("displayname", Some("displayName")),
             ("dispalyName", Some("displayName")),
             ("departmnt", Some("department")),
-            ("title", None),
+            ("title", Some("jobTitle")),
+            ("salary", None),
             ("", None),
             ("mial", Some("mail")),
         ] {

@@ -11,6 +11,7 @@ use cel::{
 use super::{
     Assigned, EvaluationError,
     environment::{KEEP, Keep},
+    function,
     record::attribute,
 };
 use crate::target::Value;
@@ -71,6 +72,13 @@ fn not_assignable(value: &dyn Val, prefix: &str) -> EvaluationError {
     }
 }
 
+/// What functions say of themselves; all else may quote the value that they were given.
+const SAFE_MESSAGES: &[&str] = &[
+    "index out of range",
+    "invalid substring range",
+    function::NOT_A_NUMBER,
+];
+
 /// What went wrong, without the values that CEL's own texts quote.
 pub(super) fn failure(error: &ExecutionError) -> EvaluationError {
     let text = match error {
@@ -98,9 +106,13 @@ pub(super) fn failure(error: &ExecutionError) -> EvaluationError {
             format!("a {want} is needed where there is a {got}")
         }
         ExecutionError::FunctionError { function, message } => {
-            // Messages of conversions quote the text after a colon.
-            let message = message.split(':').next().unwrap_or_default();
-            format!("`{function}`: {message}")
+            let told = SAFE_MESSAGES
+                .iter()
+                .find(|safe| message.starts_with(**safe));
+            match told {
+                Some(message) => format!("`{function}`: {message}"),
+                None => format!("`{function}` cannot take this value"),
+            }
         }
         ExecutionError::NoSuchKey(_) => "a map has no such key".to_owned(),
         ExecutionError::IndexOutOfBounds(_) => "a list has no element at that position".to_owned(),
@@ -111,6 +123,14 @@ pub(super) fn failure(error: &ExecutionError) -> EvaluationError {
         ExecutionError::DuplicateKey(_) => "a map has the same key twice".to_owned(),
         ExecutionError::ValuesNotComparable(..) => "values that cannot be compared".to_owned(),
         ExecutionError::UnsupportedBinaryOperator(operator, ..) => {
+            let operator = match *operator {
+                "add" => "+",
+                "sub" => "-",
+                "mul" => "*",
+                "div" => "/",
+                "rem" => "%",
+                other => other,
+            };
             format!("`{operator}` cannot take these types")
         }
         _ => "a function or operator cannot take these types".to_owned(),

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use cel::{
-    DeclarationError, Env, IdedExpr,
+    DeclarationError, IdedExpr,
     common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, SelectExpr, SourceInfo, operators},
 };
 use thiserror::Error;
@@ -21,11 +21,14 @@ use super::{
 use crate::entry::Class;
 
 /// Most nodes of the parsed expression.
-const MAX_NODES: usize = 500;
-/// Deepest nesting of anything.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_NODES: usize = 500;
+/// Deepest nesting of anything; `+` between many parts nests too. Evaluating a level takes up to 40 KiB of stack in an
+/// unoptimised build, and threads have 2 MiB.
+pub(crate) const MAX_DEPTH: usize = 24;
+/// The stack on which sources are parsed: the parser takes up to 200 KiB a level and stops itself at 96 levels.
+const PARSER_STACK: usize = 64 * 1024 * 1024;
 /// Deepest nesting of `all`, `exists`, `exists_one`, `map` and `filter`.
-const MAX_LOOPS: usize = 3;
+pub(crate) const MAX_LOOPS: usize = 3;
 
 const OPERATORS: &[&str] = &[
     operators::CONDITIONAL,
@@ -65,7 +68,7 @@ pub struct ExpressionError {
 /// What is wrong in an expression.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ExpressionProblem {
-    #[error("{0}")]
+    #[error("the expression cannot be read: {0}")]
     Syntax(String),
     #[error("the expression is empty")]
     Empty,
@@ -95,6 +98,8 @@ pub enum ExpressionProblem {
     Message,
     #[error("the functions of the language could not be set up: {0}")]
     Environment(String),
+    #[error("the parser could not be run{0}")]
+    Parser(String),
 }
 
 impl ExpressionError {
@@ -117,7 +122,7 @@ pub(super) struct Checked {
     pub(super) attributes: BTreeSet<String>,
 }
 
-pub(super) fn check(source: &str, class: Class) -> Result<Checked, ExpressionError> {
+pub(super) fn check(source: &str, class: Class) -> Result<Checked> {
     if source.trim().is_empty() {
         return Err(ExpressionError::whole(ExpressionProblem::Empty));
     }
@@ -125,9 +130,24 @@ pub(super) fn check(source: &str, class: Class) -> Result<Checked, ExpressionErr
         let problem = ExpressionProblem::Length(source.len());
         return Err(ExpressionError::whole(problem));
     }
+    // A thread of its own, for its stack; whatever the parser does to it comes back as an error.
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .stack_size(PARSER_STACK)
+            .spawn_scoped(scope, || parse_and_check(source, class))
+            .map_err(|error| parser(&format!(": {error}")))?
+            .join()
+            .unwrap_or_else(|_| Err(parser("")))
+    })
+}
+
+fn parser(why: &str) -> ExpressionError {
+    ExpressionError::whole(ExpressionProblem::Parser(why.to_owned()))
+}
+
+fn parse_and_check(source: &str, class: Class) -> Result<Checked> {
     // The standard macros; back-quotes for names with dashes: has(user.`msDS-x`).
-    let parser = Env::stdlib()
-        .parser()
+    let parser = cel::parser::Parser::new()
         .enable_optional_syntax(false)
         .enable_ident_escape_syntax(true);
     let (mut expression, info) = parser
@@ -154,10 +174,18 @@ fn syntax(errors: &cel::ParseErrors) -> ExpressionError {
     let Some(first) = errors.errors.first() else {
         return ExpressionError::whole(ExpressionProblem::Syntax("cannot be read".to_owned()));
     };
+    let problem = if first.msg.contains("recursion limit") {
+        ExpressionProblem::Depth
+    } else {
+        // ANTLR goes on to list every token that it would have taken.
+        let told = first.msg.split(" expecting {").next().unwrap_or_default();
+        let told = told.strip_prefix("Syntax error: ").unwrap_or(told);
+        ExpressionProblem::Syntax(told.replace("'<EOF>'", "the end"))
+    };
     ExpressionError {
         line: usize::try_from(first.pos.0).unwrap_or(1).max(1),
         column: usize::try_from(first.pos.1).unwrap_or(1).max(1),
-        problem: ExpressionProblem::Syntax(first.msg.to_lowercase()),
+        problem,
         hint: None,
     }
 }
@@ -179,18 +207,14 @@ type Result<T, E = ExpressionError> = std::result::Result<T, E>;
 impl Checker<'_> {
     fn fail<T>(&self, id: u64, problem: ExpressionProblem, hint: Option<String>) -> Result<T> {
         let start = self.info.offset_for(id).map_or(0, |(start, _)| start);
-        let before: Vec<char> = self
-            .source
-            .chars()
-            .take(usize::try_from(start).unwrap_or(0))
-            .collect();
-        let line_start = before
-            .iter()
-            .rposition(|c| *c == '\n')
-            .map_or(0, |at| at + 1);
+        let before = usize::try_from(start)
+            .ok()
+            .and_then(|start| self.source.get(..start))
+            .unwrap_or_default();
+        let line = before.rsplit('\n').next().unwrap_or_default();
         Err(ExpressionError {
-            line: 1 + before.iter().filter(|c| **c == '\n').count(),
-            column: 1 + before.len() - line_start,
+            line: 1 + before.matches('\n').count(),
+            column: 1 + line.chars().count(),
             problem,
             hint,
         })
@@ -358,16 +382,11 @@ impl Checker<'_> {
 
     /// An attribute by a name in quotation marks.
     fn named(&mut self, id: u64, access: Access, name: &IdedExpr) -> Result<Expr> {
-        match &name.expr {
-            Expr::Literal(LiteralValue::String(name)) => {
-                let name = name.inner().to_owned();
-                self.attribute(id, access, &name)
-            }
-            _ => {
-                let hint = "a name in quotation marks is needed, so that it is known what to read";
-                self.fail(name.id, ExpressionProblem::Computed, Some(hint.to_owned()))
-            }
+        if let Expr::Literal(LiteralValue::String(name)) = &name.expr {
+            return self.attribute(id, access, name.inner());
         }
+        let hint = "a name in quotation marks is needed, so that it is known what to read";
+        self.fail(name.id, ExpressionProblem::Computed, Some(hint.to_owned()))
     }
 
     fn signature(&self, id: u64, call: &CallExpr) -> Result<()> {
@@ -380,16 +399,12 @@ impl Checker<'_> {
             return Ok(());
         }
         let name = call.func_name.clone();
-        match named().next() {
-            Some(function) => {
-                let hint = format!("write it as in `{}`", function.usage);
-                self.fail(id, ExpressionProblem::Call(name), Some(hint))
-            }
-            None => {
-                let near = crate::near::nearest(&name, FUNCTIONS.iter().map(|f| f.name));
-                let hint = near.map(|near| format!("did you mean `{near}`?"));
-                self.fail(id, ExpressionProblem::UnknownFunction(name), hint)
-            }
+        if let Some(function) = named().next() {
+            let hint = format!("write it as in `{}`", function.usage);
+            return self.fail(id, ExpressionProblem::Call(name), Some(hint));
         }
+        let near = crate::near::nearest(&name, FUNCTIONS.iter().map(|f| f.name));
+        let hint = near.map(|near| format!("did you mean `{near}`?"));
+        self.fail(id, ExpressionProblem::UnknownFunction(name), hint)
     }
 }

@@ -37,13 +37,18 @@ pub(super) fn can_grow(expression: &IdedExpr) -> bool {
 
 /// Whether evaluating it for this entry could go beyond the limit.
 pub(super) fn exceeds(expression: &IdedExpr, entry: &Entry) -> bool {
+    work(expression, entry) > LIMIT
+}
+
+/// The bound itself; no less than the bytes of the result.
+pub(super) fn work(expression: &IdedExpr, entry: &Entry) -> f64 {
     let mut meter = Meter {
         entry,
         work: 0.0,
         scopes: Vec::new(),
     };
     meter.bound(expression);
-    meter.work > LIMIT
+    meter.work
 }
 
 /// The most that a value can be.

@@ -198,6 +198,13 @@ pub(super) fn declare(environment: &mut Env) -> Result<(), DeclarationError> {
     Ok(())
 }
 
+/// What `bits` says of a text that is no number.
+pub(super) const NOT_A_NUMBER: &str = "the text is no whole number";
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form in which CEL hands over arguments"
+)]
 fn bits(number: &CelString<'_>, mask: &CelInt) -> Result<CelBool, ExecutionError> {
     let text = number.inner().trim();
     if text.is_empty() {
@@ -205,10 +212,7 @@ fn bits(number: &CelString<'_>, mask: &CelInt) -> Result<CelBool, ExecutionError
     }
     match text.parse::<i64>() {
         Ok(number) => Ok(CelBool::from(number & mask.inner() == *mask.inner())),
-        Err(_) => Err(ExecutionError::function_error(
-            "bits",
-            "the text is no whole number",
-        )),
+        Err(_) => Err(ExecutionError::function_error("bits", NOT_A_NUMBER)),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 mod assign;
-mod check;
+pub(crate) mod check;
 mod cost;
 mod environment;
 pub(crate) mod function;
@@ -36,14 +36,17 @@ pub struct Expression {
 }
 
 enum Form {
-    /// Just `user.x`, the most frequent one, needs no interpreter.
-    Attribute(Box<str>),
-    Program {
-        expression: IdedExpr,
-        environment: &'static Context<'static, 'static>,
-        /// Whether it may cost more than its length and its attributes (it has loops or the like).
-        costly: bool,
-    },
+    /// `user.x`, or `has(user.x) ? user.x : user.y` and so on: the most frequent ones need no interpreter. The text of the
+    /// first attribute that is there; never empty.
+    FirstOf(Vec<Box<str>>),
+    Program(Program),
+}
+
+struct Program {
+    expression: IdedExpr,
+    environment: &'static Context<'static, 'static>,
+    /// Whether it may cost more than its length and its attributes (it has loops or the like).
+    costly: bool,
 }
 
 /// What an expression says of a target attribute.
@@ -79,13 +82,13 @@ impl Expression {
     /// Compiles the expression of an object of the class: `user.…`, `group.…` or `contact.…`.
     pub fn compile(source: &str, class: Class) -> Result<Self, ExpressionError> {
         let checked = check::check(source, class)?;
-        let form = match record::sole_attribute(&checked.expression) {
-            Some(attribute) => Form::Attribute(attribute.into()),
-            None => Form::Program {
+        let form = match record::first_of(&checked.expression) {
+            Some(attributes) => Form::FirstOf(attributes),
+            None => Form::Program(Program {
                 environment: environment::shared().map_err(ExpressionError::environment)?,
                 costly: cost::can_grow(&checked.expression),
                 expression: checked.expression,
-            },
+            }),
         };
         Ok(Self {
             source: source.into(),
@@ -107,52 +110,57 @@ impl Expression {
     /// The attribute, in lower case, when the expression is nothing but `user.x`.
     pub fn sole_attribute(&self) -> Option<&str> {
         match &self.form {
-            Form::Attribute(name) => Some(name),
-            Form::Program { .. } => None,
+            Form::FirstOf(names) => match names.as_slice() {
+                [name] => Some(name),
+                _ => None,
+            },
+            Form::Program(_) => None,
         }
     }
 
     /// The truth of a condition.
     pub fn holds(&self, entry: &Entry) -> Result<bool, EvaluationError> {
         match &self.form {
-            Form::Attribute(_) => Err(EvaluationError::NotBoolean {
+            Form::FirstOf(_) => Err(EvaluationError::NotBoolean {
                 found: "string".to_owned(),
             }),
-            Form::Program { .. } => self.interpret(entry, assign::truth),
+            Form::Program(program) => program.run(entry, assign::truth),
         }
     }
 
     /// The value for a target attribute.
     pub fn evaluate(&self, entry: &Entry) -> Result<Assigned, EvaluationError> {
         match &self.form {
-            Form::Attribute(name) => Ok(match text(entry, name)? {
-                "" => Assigned::Clear,
-                text => Assigned::Set(Value::Text(text.to_owned())),
-            }),
-            Form::Program { .. } => self.interpret(entry, assign::assigned),
+            Form::FirstOf(names) => {
+                let first = names
+                    .iter()
+                    .find(|name| !entry.attributes.get(name).is_empty());
+                Ok(match first {
+                    Some(name) => match text(entry, name)? {
+                        "" => Assigned::Clear,
+                        text => Assigned::Set(Value::Text(text.to_owned())),
+                    },
+                    None => Assigned::Clear,
+                })
+            }
+            Form::Program(program) => program.run(entry, assign::assigned),
         }
     }
+}
 
-    fn interpret<T>(
+impl Program {
+    fn run<T>(
         &self,
         entry: &Entry,
         read: fn(&dyn cel::common::value::Val) -> Result<T, EvaluationError>,
     ) -> Result<T, EvaluationError> {
-        let Form::Program {
-            expression,
-            environment,
-            costly,
-        } = &self.form
-        else {
-            return Err(EvaluationError::Failed("not a program".to_owned()));
-        };
-        if *costly && cost::exceeds(expression, entry) {
+        if self.costly && cost::exceeds(&self.expression, entry) {
             return Err(EvaluationError::TooCostly);
         }
         let record = Record(entry);
-        let mut scope = environment.new_inner_scope();
+        let mut scope = self.environment.new_inner_scope();
         scope.set_variable_resolver(&record);
-        match CelValue::resolve_val(expression, &scope) {
+        match CelValue::resolve_val(&self.expression, &scope) {
             Ok(value) => read(value.as_ref()),
             Err(error) => Err(assign::failure(&error)),
         }

@@ -5,7 +5,7 @@
 
 use cel::{
     common::{
-        ast::{Expr, IdedExpr},
+        ast::{Expr, IdedExpr, operators},
         types::{CelBool, CelList, CelString},
         value::{CowVal, Val},
     },
@@ -45,14 +45,35 @@ pub(super) fn attribute(variable: &str) -> Option<(Access, &str)> {
     Some((access, chars.as_str()))
 }
 
-/// The attribute when the expression is nothing but `user.x`.
-pub(super) fn sole_attribute(expression: &IdedExpr) -> Option<&str> {
-    match &expression.expr {
+/// The attributes when the expression is nothing but `user.x`, or a chain of `has(user.x) ? user.x : …` that ends so.
+pub(super) fn first_of(expression: &IdedExpr) -> Option<Vec<Box<str>>> {
+    let of = |node: &IdedExpr, wanted: Access| match &node.expr {
         Expr::Ident(name) => match attribute(name)? {
-            (Access::Text, attribute) => Some(attribute),
+            (access, attribute) if access == wanted => Some(Box::from(attribute)),
             _ => None,
         },
         _ => None,
+    };
+    let mut attributes: Vec<Box<str>> = Vec::new();
+    let mut rest = expression;
+    loop {
+        match &rest.expr {
+            Expr::Call(call) if call.func_name == operators::CONDITIONAL => {
+                let [condition, value, otherwise] = call.args.as_slice() else {
+                    return None;
+                };
+                let name = of(condition, Access::Presence)?;
+                if of(value, Access::Text)? != name {
+                    return None;
+                }
+                attributes.push(name);
+                rest = otherwise;
+            }
+            _ => {
+                attributes.push(of(rest, Access::Text)?);
+                return Some(attributes);
+            }
+        }
     }
 }
 

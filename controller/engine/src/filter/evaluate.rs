@@ -70,15 +70,13 @@ fn item(attribute: &str, test: &Test, values: &[Vec<u8>]) -> Option<bool> {
 fn category(wanted: &[u8], values: &[Vec<u8>]) -> Option<bool> {
     let wanted = std::str::from_utf8(wanted).ok()?;
     let parse = |value: &Vec<u8>| Dn::parse(std::str::from_utf8(value).ok()?).ok();
-    match Dn::parse(wanted) {
-        Ok(dn) => any(values.iter().map(|value| Some(parse(value)? == dn))),
-        Err(_) => {
-            let name = category_of_class(wanted);
-            any(values
-                .iter()
-                .map(|value| Some(parse(value)?.first_value() == name)))
-        }
+    if let Ok(dn) = Dn::parse(wanted) {
+        return any(values.iter().map(|value| Some(parse(value)? == dn)));
     }
+    let name = category_of_class(wanted);
+    any(values
+        .iter()
+        .map(|value| Some(parse(value)?.first_value() == name)))
 }
 
 fn same_instant(value: &[u8], wanted: &[u8]) -> bool {

@@ -109,7 +109,9 @@ impl Node {
     fn collect<'a>(&'a self, names: &mut Vec<&'a str>) {
         match self {
             Self::And(nodes) | Self::Or(nodes) => {
-                nodes.iter().for_each(|node| node.collect(names));
+                for node in nodes {
+                    node.collect(names);
+                }
             }
             Self::Not(node) => node.collect(names),
             Self::Item { attribute, .. } => names.push(attribute),

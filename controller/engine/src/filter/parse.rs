@@ -101,9 +101,7 @@ impl<'a> Parser<'a> {
             Test::AtLeast(self.value()?)
         } else if self.take("<=") {
             Test::AtMost(self.value()?)
-        } else if self.take("~=") {
-            Test::Equal(self.value()?)
-        } else if self.take(":=") {
+        } else if self.take("~=") || self.take(":=") {
             Test::Equal(self.value()?)
         } else if self.take("=") {
             self.equality()?

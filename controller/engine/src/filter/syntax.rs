@@ -113,9 +113,7 @@ fn sid_bytes(text: &str) -> Option<Vec<u8>> {
         .filter(|count| *count <= 15)?;
     let mut bytes = vec![1, count];
     bytes.extend(authority.to_be_bytes().get(2..)?);
-    parts
-        .iter()
-        .for_each(|part| bytes.extend(part.to_le_bytes()));
+    bytes.extend(parts.iter().flat_map(|part| part.to_le_bytes()));
     Some(bytes)
 }
 

@@ -135,7 +135,7 @@ const LDAP_GROUP: &[Default] = &[
     ("mailNickname", "mailNickname(group.cn)"),
 ];
 
-/// Sorted by target attribute. Contacts have none: no target takes them yet.
+/// By target attribute, each once. Contacts have none: no target takes them yet.
 pub(super) fn defaults(server: ServerType, class: Class) -> &'static [Default] {
     match (server, class) {
         (ServerType::ActiveDirectory, Class::User) => ACTIVE_DIRECTORY_USER,

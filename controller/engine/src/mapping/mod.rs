@@ -252,7 +252,6 @@ impl Mapping {
                 .evaluate(entry)
                 .map_err(|error| fault(rule.target, error))?;
             let value = match assigned {
-                Assigned::Keep => continue,
                 Assigned::Clear if rule.target.required => {
                     return Err(MappingFault {
                         reason: Reason::AttributeMissing,
@@ -265,7 +264,7 @@ impl Mapping {
                     });
                 }
                 Assigned::Clear if rule.target.clearable => None,
-                Assigned::Clear => continue,
+                Assigned::Clear | Assigned::Keep => continue,
                 Assigned::Set(value) => Some(value::fit(rule.target, value)?),
             };
             changes.insert(rule.target.name.to_owned(), value);

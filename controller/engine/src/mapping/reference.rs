@@ -6,7 +6,11 @@ use super::default::defaults;
 use crate::{
     entry::{Class, ServerType},
     exclusion::EXCLUSION_ATTRIBUTES,
-    expression::{MAX_SOURCE, function::FUNCTIONS},
+    expression::{
+        MAX_SOURCE,
+        check::{MAX_DEPTH, MAX_LOOPS, MAX_NODES},
+        function::FUNCTIONS,
+    },
 };
 
 /// The page as Markdown.
@@ -23,7 +27,9 @@ pub fn reference() -> String {
     page.push_str(LIMITS_HEAD);
     let _ = writeln!(
         page,
-        "* The source of an expression has at most {MAX_SOURCE} bytes."
+        "* The source of an expression has at most {MAX_SOURCE} bytes.\n\
+         * It has at most {MAX_NODES} parts, nested at most {MAX_DEPTH} deep (each `+` in a row is one level; \
+         `[…].join()` takes longer rows),\n  with at most {MAX_LOOPS} loops inside one another."
     );
     page.push_str(LIMITS);
     for (title, server, class) in [
@@ -130,7 +136,6 @@ the target's rules (`AttributeInvalid`). Values are never cut.
 const LIMITS_HEAD: &str = "\n## Limits\n\n";
 
 const LIMITS: &str = "\
-* It has at most 500 parts, nested at most 64 deep, with at most three loops inside one another.
 * Before an expression with loops, `replace` or `matches` runs, the most that it could cost for the entry is computed from the
   lengths of the values; beyond some tenths of a second or 32 MB, the object is set aside.
 
