@@ -30,11 +30,12 @@ pub(crate) fn difference(
         if want.as_ref() == held {
             continue;
         }
-        if want.is_none() && !rule.clearable && !planted(Fault::UnclearableIsCleared) {
+        if want.is_none() && !rule.clearable {
             continue;
         }
         let known = rewritten.and_then(|rewritten| rewritten.get(name));
-        if known.is_some_and(|known| *known == Rewritten::new(want.as_ref(), held)) {
+        let same = |known: &Rewritten| *known == Rewritten::new(want.as_ref(), held);
+        if known.is_some_and(same) && !planted(Fault::RewrittenIsResent) {
             continue;
         }
         changes.insert(name.clone(), want);

@@ -11,7 +11,7 @@ pub(crate) enum Fault {
     TombstonesNotRequired,
     OwnerIgnored,
     QuarantinedLeave,
-    UnclearableIsCleared,
+    RewrittenIsResent,
     AnyApprovalFits,
     UnmappedIsCompared,
     UnresolvedScopeLeaves,

@@ -21,6 +21,8 @@ pub mod format;
 mod gone;
 pub mod guard;
 pub mod identity;
+#[cfg(test)]
+mod laws;
 mod leaving;
 pub mod mapping;
 mod matching;

@@ -1,0 +1,185 @@
+//! The laws of the design as properties over random worlds, and the planted faults that each turn one red.
+//!
+//! A case is a directory, a target and a sequence of events; after each event a whole cycle runs, and every law is checked.
+
+mod check;
+mod source;
+mod target;
+
+use std::collections::BTreeSet;
+
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, TestError, TestRunner},
+};
+
+use self::{
+    check::{Law, Runner},
+    source::{GROUPS, PEOPLE},
+};
+use crate::fault::{Fault, with};
+
+const OWNER: &str = "corp";
+
+/// One event of a case.
+#[derive(Clone, Debug)]
+enum Event {
+    Rename(u8),
+    Mail(u8, u8),
+    Department(u8, Option<u8>),
+    Lock(u8, bool),
+    Break(u8, bool),
+    Hide(u8, bool),
+    HideUnit(usize, bool),
+    RenameUnit(usize),
+    Move(u8, usize),
+    Delete(u8),
+    ChangeAnchor(u8, bool),
+    Manager(u8, Option<u8>),
+    Member(usize, u8, bool),
+    /// A cycle whose read is cut after so many entries.
+    Cut(usize),
+    Drift(usize),
+    /// Half an hour goes by.
+    Wait,
+    /// A new process; with or without its volume.
+    Restart(bool),
+    /// The scope is removed from the configuration, or put back.
+    Scope(bool),
+    /// The first hold is approved.
+    Approve,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let person = 0..PEOPLE;
+    let of = || 0..PEOPLE;
+    prop_oneof![
+        2 => person.prop_map(Event::Rename),
+        2 => (of(), of()).prop_map(|(p, mail)| Event::Mail(p, mail)),
+        2 => (of(), proptest::option::of(of())).prop_map(|(p, to)| Event::Department(p, to)),
+        2 => (of(), any::<bool>()).prop_map(|(p, locked)| Event::Lock(p, locked)),
+        2 => (of(), any::<bool>()).prop_map(|(p, broken)| Event::Break(p, broken)),
+        2 => (of(), any::<bool>()).prop_map(|(p, hidden)| Event::Hide(p, hidden)),
+        2 => (0..3_usize, any::<bool>()).prop_map(|(at, hidden)| Event::HideUnit(at, hidden)),
+        1 => (0..3_usize).prop_map(Event::RenameUnit),
+        3 => (of(), 0..3_usize).prop_map(|(p, unit)| Event::Move(p, unit)),
+        3 => of().prop_map(Event::Delete),
+        1 => (of(), any::<bool>()).prop_map(|(p, to)| Event::ChangeAnchor(p, to)),
+        1 => (of(), proptest::option::of(of())).prop_map(|(p, to)| Event::Manager(p, to)),
+        2 => (0..usize::from(GROUPS), 0..PEOPLE + GROUPS, any::<bool>())
+            .prop_map(|(group, member, is)| Event::Member(group, member, is)),
+        3 => (0..14_usize).prop_map(Event::Cut),
+        1 => (0..14_usize).prop_map(Event::Drift),
+        3 => Just(Event::Wait),
+        2 => any::<bool>().prop_map(Event::Restart),
+        1 => any::<bool>().prop_map(Event::Scope),
+        1 => Just(Event::Approve),
+    ]
+}
+
+/// Tombstones can be read; leavers are deleted; the guard is tight; events.
+type Case = (bool, bool, bool, Vec<Event>);
+
+fn case() -> impl Strategy<Value = Case> {
+    (
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+        vec(event(), 1..7),
+    )
+}
+
+/// Runs the cases until one breaks a law.
+fn search(laws: &[Law], cases: u32) -> Result<(), TestError<Case>> {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new_with_rng(
+        config,
+        proptest::test_runner::TestRng::deterministic_rng(Default::default()),
+    );
+    runner.run(&case(), |(tombstones, delete, tight, events)| {
+        let mut runner = Runner::new(tombstones, delete, tight);
+        runner.cycle(None);
+        for event in &events {
+            runner.event(event);
+        }
+        let broken: Vec<_> = (runner.broken.iter())
+            .filter(|(law, _)| laws.contains(law))
+            .collect();
+        prop_assert!(broken.is_empty(), "{broken:#?}");
+        Ok(())
+    })
+}
+
+fn holds(law: Law) {
+    if let Err(error) = search(&[law], 1000) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn law_1_a_second_cycle_over_an_unchanged_world_writes_nothing() {
+    holds(Law::Idempotent);
+}
+
+#[test]
+fn law_3_only_what_is_ours_and_mapped_is_written_in_the_order_of_the_lanes() {
+    holds(Law::Planned);
+}
+
+#[test]
+fn law_4_gone_needs_evidence() {
+    holds(Law::Evidence);
+}
+
+#[test]
+fn law_6_a_tripped_guard_holds_the_risky_operations_alone() {
+    holds(Law::Guard);
+}
+
+#[test]
+fn law_9_one_bad_object_neither_stops_the_others_nor_disappears() {
+    holds(Law::Quarantine);
+}
+
+#[test]
+fn every_planted_fault_turns_a_law_red() {
+    let all = [
+        Law::Idempotent,
+        Law::Planned,
+        Law::Evidence,
+        Law::Guard,
+        Law::Quarantine,
+    ];
+    let faults = [
+        (Fault::GuardOff, Law::Guard),
+        (Fault::AnyApprovalFits, Law::Guard),
+        (Fault::MissingReadIsEmpty, Law::Evidence),
+        (Fault::UnfinishedReadSweeps, Law::Evidence),
+        (Fault::TombstonesNotRequired, Law::Evidence),
+        (Fault::UnresolvedScopeLeaves, Law::Evidence),
+        (Fault::UnsortedPlan, Law::Planned),
+        (Fault::OwnerIgnored, Law::Planned),
+        (Fault::UnmappedIsCompared, Law::Planned),
+        (Fault::RewrittenIsResent, Law::Idempotent),
+        (Fault::QuarantinedLeave, Law::Quarantine),
+        (Fault::KeyedByDn, Law::Quarantine),
+    ];
+    let mut named = BTreeSet::new();
+    for (fault, law) in faults {
+        let alone = with(Some(fault), || search(&[law], 400));
+        let any = || with(Some(fault), || search(&all, 400));
+        assert!(
+            alone.is_err(),
+            "{fault:?} leaves {law:?} green; any law: {:?}",
+            any().is_err()
+        );
+        named.insert(format!("{fault:?}"));
+    }
+    assert!(named.len() >= 10);
+}
