@@ -82,8 +82,8 @@ pub(super) fn restore(state: &mut State, call: &Call) -> Outcome {
     privilege::check_delete_or_restore(state, call, &id, kind)?;
     version.presence = Presence::Live;
     version.properties.remove("deletedDateTime");
-    if let Some(property) = state.store.conflict(&id, kind, &version) {
-        return Err(Answer::conflict(property));
+    if let Some(clash) = state.store.conflict(&id, kind, &version) {
+        return Err(Answer::conflict(clash));
     }
     let mut body = view::render(kind, &id, &version, None);
     body.insert("@odata.type".to_owned(), Value::from(kind.odata_type()));

@@ -73,10 +73,10 @@ impl LabTenant {
             .properties
             .extend(defaults.as_object().cloned().unwrap_or_default());
         user::apply(&mut version, fields);
-        if let Some(property) = state.store.conflict(&id, kind, &version) {
+        if let Some(clash) = state.store.conflict(&id, kind, &version) {
             return Err(InsertError::Conflict {
                 kind: name,
-                property,
+                property: clash.property,
             });
         }
         state
