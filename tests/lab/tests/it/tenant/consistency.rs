@@ -363,6 +363,90 @@ async fn a_lost_answer_is_performed_and_never_arrives() {
     assert_eq!(lab.tenant.seen().lost_answers, 2);
 }
 
+/// The next batch of a client that reads and links at once what it has just created.
+fn hasty_batch(lab: &Lab, round: usize, created: &mut Vec<String>) -> Value {
+    let json = json!({"Content-Type": "application/json"});
+    let mut requests = Vec::new();
+    for id in created.drain(..) {
+        let number = requests.len();
+        requests.push(
+            json!({"id": format!("r{number}"), "method": "GET", "url": format!("/users/{id}")}),
+        );
+        requests.push(json!({"id": format!("l{number}"), "method": "PATCH", "url": format!("/groups/{id}"), "headers": json,
+            "body": {"members@odata.bind": [lab.link(&id)]}}));
+    }
+    requests.truncate(10);
+    for number in 0..5 {
+        let name = format!("u{round}x{number}");
+        requests.push(json!({"id": format!("u{number}"), "method": "POST", "url": "/users", "headers": json, "body": person(&name)}));
+        requests.push(json!({"id": format!("g{number}"), "method": "POST", "url": "/groups", "headers": json, "body": super::security(&name)}));
+    }
+    json!({"requests": requests})
+}
+
+#[tokio::test]
+async fn a_client_in_a_hurry_meets_everything_that_a_stressed_run_must_see() {
+    let faults = Faults {
+        unavailable: 0.02,
+        lost_answer: 0.02,
+        concurrency_error: 0.02,
+        empty_page: 0.0,
+    };
+    let write_quota = Quota {
+        count: 30,
+        window: Duration::from_millis(300),
+    };
+    let replication_delay = Duration::ZERO..Duration::from_secs(3);
+    let lab = Lab::with(Config {
+        faults,
+        write_quota,
+        replication_delay,
+        ..Config::default()
+    })
+    .await;
+    let mut created = Vec::new();
+    for round in 0..2_000 {
+        if let Ok(reply) = lab
+            .send(
+                "POST",
+                "/$batch",
+                Some(hasty_batch(&lab, round, &mut created)),
+                None,
+            )
+            .await
+        {
+            let parts = reply.body["responses"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            created.extend(
+                parts
+                    .iter()
+                    .filter(|part| part["status"] == 201)
+                    .filter_map(|part| part["body"]["id"].as_str().map(str::to_owned)),
+            );
+        }
+        let seen = lab.tenant.seen();
+        let met = [
+            seen.not_found_after_create,
+            seen.link_on_fresh_object,
+            seen.throttled_in_batch,
+            seen.concurrency_errors,
+            seen.unavailable,
+            seen.lost_answers,
+        ];
+        if met.iter().all(|count| *count > 0) {
+            assert_eq!(seen.batches, round as u64 + 1);
+            return lab.assert_no_violation();
+        }
+    }
+    assert_eq!(
+        lab.tenant.seen(),
+        plumbline_lab::tenant::Seen::default(),
+        "not everything was met"
+    );
+}
+
 #[tokio::test]
 async fn the_same_seed_gives_the_same_tenant_and_equal_states_equal_snapshots() {
     let fill = async |lab: &Lab, names: [&str; 2]| {

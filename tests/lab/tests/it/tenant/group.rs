@@ -381,6 +381,34 @@ async fn role_assignable_groups_need_their_right_at_creation_and_for_members() {
 }
 
 #[tokio::test]
+async fn a_tenant_has_five_hundred_role_assignable_groups() {
+    let full = (0..500)
+        .map(|number| json!({"displayName": format!("r{number}"), "isAssignableToRole": true}))
+        .collect();
+    let mut lab = Lab::with(Config {
+        groups: full,
+        ..Config::default()
+    })
+    .await;
+    lab.tenant.grant(&["RoleManagement.ReadWrite.Directory"]);
+    lab.renew().await;
+    let role = json!({"isAssignableToRole": true});
+    assert_eq!(
+        lab.post("/groups", with(security("g"), &role)).await.status,
+        400
+    );
+    let one = lab.tenant.groups()[0]["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    assert_eq!(lab.delete(&format!("/groups/{one}")).await.status, 204);
+    assert_eq!(
+        lab.post("/groups", with(security("g"), &role)).await.status,
+        201
+    );
+}
+
+#[tokio::test]
 async fn exchange_backed_properties_are_set_alone() {
     let lab = Lab::new().await;
     let unified = json!({"groupTypes": ["Unified"], "mailEnabled": true, "securityEnabled": false});

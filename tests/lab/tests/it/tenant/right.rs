@@ -66,6 +66,12 @@ async fn each_operation_needs_its_permission() {
             "User.Read.All",
         ),
         ("GET", "/groups", Value::Null, "Group.Read.All"),
+        (
+            "GET",
+            "/directory/deletedItems/microsoft.graph.group",
+            Value::Null,
+            "Group.ReadWrite.All",
+        ),
         ("POST", "/groups", security("new"), "Group.Create"),
         (
             "PATCH",
@@ -329,6 +335,34 @@ async fn an_application_that_does_not_own_itself_defines_nothing() {
     );
     let body = json!({"name": "plumblineOwner", "dataType": "String", "targetObjects": ["User"]});
     assert_eq!(lab.post(&path, body).await.status, 403);
+}
+
+#[tokio::test]
+async fn an_object_holds_a_hundred_extension_values() {
+    let lab = Lab::new().await;
+    let path = format!(
+        "/applications(appId='{}')/extensionProperties",
+        lab.tenant.client_id()
+    );
+    let mut values = json!({});
+    let mut last = String::new();
+    for number in 0..=100 {
+        let body =
+            json!({"name": format!("x{number}"), "dataType": "String", "targetObjects": ["User"]});
+        lab.post(&path, body).await.body["name"]
+            .as_str()
+            .expect("a name")
+            .clone_into(&mut last);
+        values[&last] = json!("v");
+    }
+    let user = format!("/users/{}", someone(&lab, "ada"));
+    assert_eq!(lab.patch(&user, values.clone()).await.status, 400);
+    values.as_object_mut().expect("an object").remove(&last);
+    assert_eq!(lab.patch(&user, values).await.status, 204);
+    assert_eq!(
+        lab.patch(&user, json!({last.as_str(): "v"})).await.status,
+        400
+    );
 }
 
 #[tokio::test]
