@@ -86,6 +86,7 @@ pub struct LabTenant {
 
 impl Drop for LabTenant {
     fn drop(&mut self) {
+        self.state().stopped = true;
         self.server.abort();
     }
 }

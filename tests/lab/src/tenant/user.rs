@@ -121,15 +121,11 @@ pub(super) fn create(state: &mut State, call: &Call) -> Outcome {
             return Err(Answer::required(property, "User"));
         }
     }
-    let domain = fields
+    let name = fields
         .get("userPrincipalName")
         .and_then(Value::as_str)
-        .and_then(rules::user_principal_name);
-    let federated = state
-        .config
-        .domains
-        .iter()
-        .any(|known| known.federated && Some(known.name.as_str()) == domain);
+        .unwrap_or_default();
+    let federated = state.is_federated(name);
     if federated
         && fields
             .get("onPremisesImmutableId")
@@ -181,6 +177,11 @@ pub(super) fn update(state: &mut State, call: &Call) -> Outcome {
         ));
     }
     check_values(state, &fields, Some(&version))?;
+    let signs_in_elsewhere =
+        state.is_federated(version.text("userPrincipalName").unwrap_or_default());
+    if signs_in_elsewhere && fields.contains_key("passwordProfile") {
+        return Err(Answer::invalid_value("passwordProfile", "User"));
+    }
     let mut changed = version;
     apply(&mut changed, fields);
     if let Some(clash) = state.store.conflict(&id, Kind::User, &changed) {
@@ -239,16 +240,10 @@ fn is_required(state: &State, property: &str, existing: Option<&Version>) -> boo
         | "userPrincipalName" | "passwordProfile" | "businessPhones" | "otherMails" => {
             existing.is_some()
         }
-        "onPremisesImmutableId" => existing
-            .and_then(|version| version.text("userPrincipalName"))
-            .is_some_and(|name| {
-                let domain = name.split_once('@').map(|(_, domain)| domain);
-                state
-                    .config
-                    .domains
-                    .iter()
-                    .any(|known| known.federated && Some(known.name.as_str()) == domain)
-            }),
+        "onPremisesImmutableId" => {
+            let name = existing.and_then(|version| version.text("userPrincipalName"));
+            name.is_some_and(|name| state.is_federated(name))
+        }
         _ => false,
     }
 }

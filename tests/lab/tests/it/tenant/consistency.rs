@@ -448,6 +448,34 @@ async fn a_client_in_a_hurry_meets_everything_that_a_stressed_run_must_see() {
 }
 
 #[tokio::test]
+async fn a_stopped_tenant_answers_nobody() {
+    let lab = Lab::new().await;
+    assert_eq!(lab.get("/users").await.status, 200);
+    let Lab {
+        tenant,
+        http,
+        token,
+    } = lab;
+    let url = format!("{}/v1.0/users", tenant.graph());
+    drop(tenant);
+    assert!(
+        http.get(&url).bearer_auth(&token).send().await.is_err(),
+        "nor on an open connection"
+    );
+    tokio::time::timeout(Duration::from_secs(10), async {
+        let address = url
+            .trim_start_matches("https://")
+            .split('/')
+            .next()
+            .expect("an address")
+            .to_owned();
+        while tokio::net::TcpStream::connect(&address).await.is_ok() {}
+    })
+    .await
+    .expect("the port is closed");
+}
+
+#[tokio::test]
 async fn the_same_seed_gives_the_same_tenant_and_equal_states_equal_snapshots() {
     let fill = async |lab: &Lab, names: [&str; 2]| {
         for name in names {

@@ -236,6 +236,15 @@ async fn a_federated_user_needs_its_source_anchor() {
         .status,
         400
     );
+    let mut lab = lab;
+    lab.tenant.grant(&["User-PasswordProfile.ReadWrite.All"]);
+    lab.tenant.set_application_roles(&["User Administrator"]);
+    lab.renew().await;
+    let password = json!({"passwordProfile": {"password": "Correct-horse-8"}});
+    assert_eq!(
+        lab.patch(&format!("/users/{id}"), password).await.status,
+        400
+    );
     let managed = lab
         .post(
             "/users",
