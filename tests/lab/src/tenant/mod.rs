@@ -86,6 +86,7 @@ pub struct LabTenant {
 
 impl Drop for LabTenant {
     fn drop(&mut self) {
+        self.state().stopped = true;
         self.server.abort();
     }
 }
@@ -106,7 +107,7 @@ impl LabTenant {
         let state = Arc::new(Mutex::new(State::new(
             config,
             root.clone(),
-            Specification::load()?,
+            Specification::shared()?,
         )));
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {

@@ -95,8 +95,13 @@ impl Listener {
         // Bounded by what clients can open at once; a full queue only delays the handshake's end.
         let (sender, ready) = mpsc::channel(64);
         tokio::spawn(async move {
-            while !sender.is_closed() {
-                let Ok((stream, peer)) = listener.accept().await else {
+            loop {
+                // Ends with the receiver, so that the port of a stopped tenant refuses connections.
+                let accepted = tokio::select! {
+                    () = sender.closed() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                let Ok((stream, peer)) = accepted else {
                     continue;
                 };
                 let (tls, sender) = (tls.clone(), sender.clone());
@@ -185,6 +190,10 @@ async fn handle(
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let mut guard = lock(&state);
     let state: &mut State = &mut guard;
+    if state.stopped {
+        cut.0.store(true, Ordering::Release);
+        return respond(Answer::unavailable());
+    }
     let before = state.log.requests.len();
     let answer = match target.strip_prefix("/v1.0") {
         Some(target) => on_graph(state, method.as_str(), target, &headers, &body),
@@ -192,7 +201,7 @@ async fn handle(
     };
     let graph = target.starts_with("/v1.0/");
     // What was refused at the door was not performed: losing that answer would test nothing.
-    let performed = graph && answer.status != 401 && answer.status != 503;
+    let performed = graph && !matches!(answer.status, 401 | 429 | 503);
     if performed && state.chance(state.config.faults.lost_answer) {
         state.log.seen.lost_answers += 1;
         state

@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use super::config::Config;
+use super::config::{Config, Domain};
 use super::log::Log;
 use super::openapi::Specification;
 use super::page::Page;
@@ -95,11 +95,13 @@ pub(super) struct State {
     pub(super) revoked: Vec<String>,
     pub(super) specification: Arc<Specification>,
     pub(super) assertions: HashSet<String>,
+    /// Nothing is answered any more, also on connections that are still open.
+    pub(super) stopped: bool,
     dice: StdRng,
 }
 
 impl State {
-    pub(super) fn new(config: Config, root: String, specification: Specification) -> Self {
+    pub(super) fn new(config: Config, root: String, specification: Arc<Specification>) -> Self {
         let mut dice = StdRng::seed_from_u64(config.seed);
         let secret = (0..40)
             .map(|_| char::from(dice.sample(rand::distr::Alphanumeric)))
@@ -120,8 +122,9 @@ impl State {
             extensions: Vec::new(),
             role_assignments: Vec::new(),
             revoked: Vec::new(),
-            specification: Arc::new(specification),
+            specification,
             assertions: HashSet::new(),
+            stopped: false,
             config,
             dice,
         }
@@ -161,6 +164,19 @@ impl State {
             .iter()
             .find(|domain| domain.verified)
             .map_or("", |domain| domain.name.as_str())
+    }
+
+    /// Whether the user of this name signs in elsewhere.
+    pub(super) fn is_federated(&self, user_principal_name: &str) -> bool {
+        let domain = user_principal_name
+            .split_once('@')
+            .map_or("", |(_, domain)| domain);
+        let of_user = |known: &&Domain| known.name.eq_ignore_ascii_case(domain);
+        self.config
+            .domains
+            .iter()
+            .find(of_user)
+            .is_some_and(|known| known.federated)
     }
 
     /// The live object a reader of this replica finds; a fresh one is 404 like an absent one, and counted.

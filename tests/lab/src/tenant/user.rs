@@ -8,13 +8,14 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Outcome};
+use super::graph::not_served;
 use super::state::{Call, State, timestamp};
 use super::store::{Kind, Presence, Version};
 use super::{application, page, privilege, rules, view};
 
 pub(super) fn list(state: &mut State, call: &Call) -> Outcome {
     let select = view::selection(state, &call.query, &call.target, &[Kind::User])?;
-    let expand = call.query.expand_manager()?;
+    let expand = expansion(state, call)?;
     let ids = matching(state, call, Kind::User, Presence::Live)?;
     page::answer(state, call, ids, |state, id| {
         let Some(object) = state.store.objects.get(id) else {
@@ -53,6 +54,13 @@ pub(super) fn matching(
     Ok(objects.map(|object| object.id.clone()).collect())
 }
 
+/// What to show of the manager, if it is asked for.
+fn expansion(state: &mut State, call: &Call) -> Result<Option<Vec<String>>, Answer> {
+    call.query
+        .expand_manager()
+        .map_err(|other| not_served(state, "GET", &call.target, &format!("$expand={other}")))
+}
+
 fn expand_manager(
     state: &State,
     version: &Version,
@@ -77,7 +85,7 @@ fn expand_manager(
 
 pub(super) fn get(state: &mut State, call: &Call) -> Outcome {
     let select = view::selection(state, &call.query, &call.target, &[Kind::User])?;
-    let expand = call.query.expand_manager()?;
+    let expand = expansion(state, call)?;
     let id = state.find(Kind::User, call.parameter(0))?.id.clone();
     let Some(object) = state.store.objects.get(&id) else {
         return Err(Answer::not_found(&id));
@@ -113,15 +121,11 @@ pub(super) fn create(state: &mut State, call: &Call) -> Outcome {
             return Err(Answer::required(property, "User"));
         }
     }
-    let domain = fields
+    let name = fields
         .get("userPrincipalName")
         .and_then(Value::as_str)
-        .and_then(rules::user_principal_name);
-    let federated = state
-        .config
-        .domains
-        .iter()
-        .any(|known| known.federated && Some(known.name.as_str()) == domain);
+        .unwrap_or_default();
+    let federated = state.is_federated(name);
     if federated
         && fields
             .get("onPremisesImmutableId")
@@ -142,8 +146,8 @@ pub(super) fn create(state: &mut State, call: &Call) -> Outcome {
     version.manager = manager;
     apply(&mut version, fields);
     let id = state.guid();
-    if let Some(property) = state.store.conflict(&id, Kind::User, &version) {
-        return Err(Answer::conflict(property));
+    if let Some(clash) = state.store.conflict(&id, Kind::User, &version) {
+        return Err(Answer::conflict(clash));
     }
     let mut body = view::render(Kind::User, &id, &version, None);
     body.insert(
@@ -173,10 +177,15 @@ pub(super) fn update(state: &mut State, call: &Call) -> Outcome {
         ));
     }
     check_values(state, &fields, Some(&version))?;
+    let signs_in_elsewhere =
+        state.is_federated(version.text("userPrincipalName").unwrap_or_default());
+    if signs_in_elsewhere && fields.contains_key("passwordProfile") {
+        return Err(Answer::invalid_value("passwordProfile", "User"));
+    }
     let mut changed = version;
     apply(&mut changed, fields);
-    if let Some(property) = state.store.conflict(&id, Kind::User, &changed) {
-        return Err(Answer::conflict(property));
+    if let Some(clash) = state.store.conflict(&id, Kind::User, &changed) {
+        return Err(Answer::conflict(clash));
     }
     let delay = state.delay();
     state.store.write(&id, delay, |version| *version = changed);
@@ -231,16 +240,10 @@ fn is_required(state: &State, property: &str, existing: Option<&Version>) -> boo
         | "userPrincipalName" | "passwordProfile" | "businessPhones" | "otherMails" => {
             existing.is_some()
         }
-        "onPremisesImmutableId" => existing
-            .and_then(|version| version.text("userPrincipalName"))
-            .is_some_and(|name| {
-                let domain = name.split_once('@').map(|(_, domain)| domain);
-                state
-                    .config
-                    .domains
-                    .iter()
-                    .any(|known| known.federated && Some(known.name.as_str()) == domain)
-            }),
+        "onPremisesImmutableId" => {
+            let name = existing.and_then(|version| version.text("userPrincipalName"));
+            name.is_some_and(|name| state.is_federated(name))
+        }
         _ => false,
     }
 }
