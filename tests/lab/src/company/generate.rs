@@ -178,10 +178,10 @@ impl Company {
         let id = self.add_person(unit, None);
         if let Some(person) = self.people.get_mut(&id) {
             person.given_name = "Service".into();
-            person.surname = login.to_owned();
-            person.display_name = login.to_owned();
-            person.common_name = login.to_owned();
-            person.login = login.to_owned();
+            login.clone_into(&mut person.surname);
+            login.clone_into(&mut person.display_name);
+            login.clone_into(&mut person.common_name);
+            login.clone_into(&mut person.login);
             person.employee_type = "Service".into();
             person.enabled = true;
             (

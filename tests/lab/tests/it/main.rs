@@ -5,4 +5,5 @@
     reason = "helpers of tests stand outside of test functions"
 )]
 
+mod company;
 mod tenant;
