@@ -15,7 +15,7 @@ use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
     decode::{self, Item, RawEntry},
-    error::{CONNECTING, DirectoryError},
+    error::{BINDING, CONNECTING, DirectoryError},
     result_code::ResultCode,
     settings::{Bind, Settings, Timeouts, starts_tls},
 };
@@ -95,7 +95,6 @@ impl Connection {
     }
 
     async fn bind(&mut self, bind: &Bind) -> Result<(), DirectoryError> {
-        const DOING: &str = "binding";
         let Bind::Simple { username, password } = bind;
         let bound = self
             .ldap
@@ -104,7 +103,7 @@ impl Connection {
             .await;
         let result = match bound {
             Ok(result) => result,
-            Err(error) => return Err(self.failure(DOING, error).await),
+            Err(error) => return Err(self.failure(BINDING, error).await),
         };
         let server = self.server.clone();
         let source = ResultCode::from(&result);
@@ -129,14 +128,15 @@ impl Connection {
         }
     }
 
-    /// As [`Self::search`], but a size limit reached is what was wanted.
+    /// As [`Self::search`], but for some entries only: a limit that was reached after them does not matter.
     pub(crate) async fn sample(
         &mut self,
         search: &Search<'_>,
     ) -> Result<Vec<RawEntry>, DirectoryError> {
         let (answer, result) = self.raw_search(search).await?;
         match result.rc {
-            0 | 4 => Ok(answer.entries),
+            0 => Ok(answer.entries),
+            3 | 4 | 11 if !answer.entries.is_empty() => Ok(answer.entries),
             _ => Err(self.refusal(search, &result)),
         }
     }

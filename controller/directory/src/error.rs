@@ -18,6 +18,8 @@ pub enum DirectoryError {
         url: String,
         problem: &'static str,
     },
+    #[error("`anchor.attribute` is no attribute name: `{attribute}`")]
+    InvalidAnchor { attribute: String },
     #[error("`{key}` in the Secret of `bind.simple.secretRef` is empty")]
     EmptyCredential { key: &'static str },
     #[error("`tls.caRef` cannot be used: {problem}")]
@@ -90,6 +92,13 @@ pub enum DirectoryError {
     AnchorNotSearchable { server: String, attribute: String },
     #[error("no naming context of {server} holds `baseDN` `{base_dn}`")]
     NoNamingContext { server: String, base_dn: String },
+    #[error(
+        "{server} does not let the account read `{naming_context}`, so a search by anchor proves nothing"
+    )]
+    ContextHidden {
+        server: String,
+        naming_context: String,
+    },
     #[error("{server} refused the right when {doing}")]
     AccessDenied {
         server: String,
@@ -137,11 +146,12 @@ pub enum DirectoryError {
 
 impl DirectoryError {
     /// The connection is of no more use, and another server may be.
-    pub(crate) fn lost_connection(&self) -> bool {
+    pub(crate) fn spoils_connection(&self) -> bool {
         matches!(
             self,
             Self::ConnectionLost { .. }
                 | Self::Malformed { .. }
+                | Self::Undecodable { .. }
                 | Self::Timeout { .. }
                 | Self::Unavailable { .. }
         )
@@ -156,13 +166,21 @@ impl DirectoryError {
 impl Failure for DirectoryError {
     fn reason(&self) -> Reason {
         match self {
-            Self::InvalidServer { .. } | Self::InvalidCa { .. } => Reason::InvalidSpec,
+            Self::InvalidServer { .. } | Self::InvalidAnchor { .. } | Self::InvalidCa { .. } => {
+                Reason::InvalidSpec
+            }
             Self::EmptyCredential { .. } | Self::BindRefused { .. } => Reason::BindFailed,
             Self::TlsUnavailable { .. } | Self::Tls { .. } | Self::StartTlsRefused { .. } => {
                 Reason::TLSFailed
             }
             Self::Unreachable { .. } | Self::Unavailable { .. } => Reason::ServerUnreachable,
-            Self::Timeout { doing, .. } if *doing == CONNECTING => Reason::ServerUnreachable,
+            Self::Timeout { doing, .. }
+            | Self::ConnectionLost { doing, .. }
+            | Self::Malformed { doing, .. }
+                if [CONNECTING, BINDING, ROOT_DSE].contains(doing) =>
+            {
+                Reason::ServerUnreachable
+            }
             // Servers fail for reasons of their own; the one that is not plain unreachability tells more.
             Self::NoServer { attempts } => attempts
                 .iter()
@@ -173,6 +191,7 @@ impl Failure for DirectoryError {
             Self::BaseNotFound { .. } | Self::NoNamingContext { .. } => Reason::BaseNotFound,
             Self::AnchorHidden { .. }
             | Self::AnchorNotSearchable { .. }
+            | Self::ContextHidden { .. }
             | Self::AccessDenied { .. } => Reason::AccessDenied,
             Self::Timeout { .. }
             | Self::Refused { .. }
@@ -202,6 +221,9 @@ impl Failure for DirectoryError {
             Self::AnchorNotSearchable { attribute, .. } => {
                 format!("give the account the right to search on `{attribute}`")
             }
+            Self::ContextHidden { naming_context, .. } => {
+                format!("give the account the right to read the entry `{naming_context}` and to search below it")
+            }
             Self::Refused { source, .. } => match source.code {
                 4 | 11 => "raise the server's limits for this account (OpenLDAP: `limits … size=unlimited`)".to_owned(),
                 3 => "raise the server's time limit for this account".to_owned(),
@@ -214,8 +236,10 @@ impl Failure for DirectoryError {
     }
 }
 
-/// What is being done while a connection is made.
+/// What is being done before anything is read.
 pub(crate) const CONNECTING: &str = "connecting";
+pub(crate) const BINDING: &str = "binding";
+pub(crate) const ROOT_DSE: &str = "reading the root DSE";
 
 fn bind_hint(result: &ResultCode) -> &'static str {
     if let Some(explanation) = bind::explain(&result.text) {

@@ -16,6 +16,7 @@ use plumbline_engine::{
 use crate::{
     anchor::AnchorRule,
     connection::{Connection, Search},
+    decode::RawEntry,
     error::DirectoryError,
     kind,
     page::Pages,
@@ -42,28 +43,20 @@ pub(crate) async fn check_rights(
     connection: &mut Connection,
     place: &Place,
 ) -> Result<(), DirectoryError> {
-    let attributes: Vec<String> = place
-        .rule
-        .attributes()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    let users = connection
-        .sample(&Search {
-            base: &place.base_dn,
-            scope: Scope::Subtree,
-            filter: kind::user_filter(place.server_type),
-            attributes: &attributes,
-            controls: Vec::new(),
-            size_limit: SAMPLE,
-            doing: "looking at the anchors of some users",
-        })
-        .await?;
-    let sampled = users.len();
+    let attribute = place.rule.attribute_of_users();
+    let users = kind::user_filter(place.server_type);
     let mut anchor = None;
-    for user in users {
-        let user = assemble(connection, user)?;
-        anchor = anchor.or_else(|| place.rule.read(EntryKind::User, &user).0);
+    let mut sampled = 0;
+    // Not every user has a chosen attribute, so those who do are asked for first.
+    for filter in [&format!("(&{users}({attribute}=*))"), users] {
+        for user in sample(connection, place, filter).await? {
+            sampled += 1;
+            let user = assemble(connection, user)?;
+            anchor = anchor.or_else(|| place.rule.read(EntryKind::User, &user).0);
+        }
+        if anchor.is_some() {
+            break;
+        }
     }
     let Some(anchor) = anchor else {
         return if sampled == 0 {
@@ -71,7 +64,7 @@ pub(crate) async fn check_rights(
         } else {
             Err(DirectoryError::AnchorHidden {
                 server: connection.server().to_owned(),
-                attribute: place.rule.attribute_of_users().to_owned(),
+                attribute: attribute.to_owned(),
                 sampled,
             })
         };
@@ -79,10 +72,34 @@ pub(crate) async fn check_rights(
     if search(connection, place, &[&anchor]).await?.is_empty() {
         return Err(DirectoryError::AnchorNotSearchable {
             server: connection.server().to_owned(),
-            attribute: place.rule.attribute_of_users().to_owned(),
+            attribute: attribute.to_owned(),
         });
     }
     Ok(())
+}
+
+async fn sample(
+    connection: &mut Connection,
+    place: &Place,
+    filter: &str,
+) -> Result<Vec<RawEntry>, DirectoryError> {
+    let attributes: Vec<String> = place
+        .rule
+        .attributes()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    connection
+        .sample(&Search {
+            base: &place.base_dn,
+            scope: Scope::Subtree,
+            filter,
+            attributes: &attributes,
+            controls: Vec::new(),
+            size_limit: SAMPLE,
+            doing: "looking at the anchors of some users",
+        })
+        .await
 }
 
 /// Whether each anchor is there, in the order asked.
@@ -149,18 +166,26 @@ async fn search(
     };
     let mut pages = Pages::new(search, place.page_size);
     let mut found = Vec::new();
-    while let Some(page) = pages.next(connection).await? {
+    loop {
+        let page = match pages.next(connection).await {
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(found),
+            Err(DirectoryError::BaseNotFound { server, .. }) => {
+                let naming_context = place.naming_context.clone();
+                return Err(DirectoryError::ContextHidden {
+                    server,
+                    naming_context,
+                });
+            }
+            Err(error) => return Err(error),
+        };
         for entry in page.entries {
             found.push(assemble(connection, entry)?);
         }
     }
-    Ok(found)
 }
 
-fn assemble(
-    connection: &Connection,
-    entry: crate::decode::RawEntry,
-) -> Result<Attributes, DirectoryError> {
+fn assemble(connection: &Connection, entry: RawEntry) -> Result<Attributes, DirectoryError> {
     range::assemble(entry)
         .map(|(_, assembled)| assembled.attributes)
         .map_err(|(attribute, source)| DirectoryError::Range {

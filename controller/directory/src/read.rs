@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use ldap3::Scope;
 use plumbline_engine::{
+    anchor::Anchor,
     entry::{Attributes, Entry, EntryKind, ServerType},
     port::{Import, ReadRequest},
 };
@@ -61,7 +62,8 @@ pub(crate) async fn check_base(
 pub(crate) struct Plan<'a> {
     server_type: ServerType,
     rule: &'a AnchorRule,
-    requested: &'a BTreeSet<String>,
+    /// By name, without options such as `;binary`.
+    requested: BTreeSet<&'a str>,
     /// Requested, and what kind and anchor are decided by.
     attributes: Vec<String>,
     base_dn: &'a str,
@@ -88,7 +90,11 @@ impl<'a> Plan<'a> {
         Self {
             server_type,
             rule,
-            requested: &request.attributes,
+            requested: request
+                .attributes
+                .iter()
+                .map(|text| text.split(';').next().unwrap_or(text))
+                .collect(),
             attributes: attributes.into_iter().collect(),
             base_dn: &settings.base_dn,
             page_size: settings.page_size,
@@ -147,7 +153,7 @@ impl<'a> Plan<'a> {
         };
         let attributes = all
             .iter()
-            .filter(|(name, _)| self.requested.contains(*name))
+            .filter(|(name, _)| self.requested.contains(name))
             .map(|(name, values)| (name, values.to_vec()))
             .collect();
         Ok(Some(Entry {
@@ -170,16 +176,13 @@ async fn complete(
         mut attributes,
         ranged,
     } = assembled;
-    let base = match attributes.get("objectguid") {
-        [guid] if guid.len() == 16 => {
-            format!(
-                "<GUID={}>",
-                guid.iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>()
-            )
-        }
-        _ => dn.to_owned(),
+    let guid = match attributes.get("objectguid") {
+        [guid] => <[u8; 16]>::try_from(guid.as_slice()).ok(),
+        _ => None,
+    };
+    let base = match guid {
+        Some(guid) => format!("<GUID={}>", Anchor::Uuid(guid)),
+        None => dn.to_owned(),
     };
     for begun in ranged {
         let name = begun.name.clone();
@@ -220,8 +223,19 @@ async fn fetch(
             size_limit: 0,
             doing: "reading a range of values",
         })
-        .await?;
+        .await;
     let before = ranged.values.len();
+    let answer = match answer {
+        // The entry was deleted or moved meanwhile; the next read will see it right.
+        Err(DirectoryError::BaseNotFound { .. }) => {
+            return Err(range_error(
+                connection,
+                ranged.name,
+                RangeError::Standstill(before),
+            ));
+        }
+        other => other?,
+    };
     let mut change = Vec::new();
     let mut answered = false;
     for (text, values) in answer
@@ -231,7 +245,7 @@ async fn fetch(
     {
         match range::description(&text) {
             Ok(Description::Plain(name)) if name.eq_ignore_ascii_case(CHANGE_NUMBER) => {
-                change = values
+                change = values;
             }
             Ok(Description::Ranged(name, range)) if name.eq_ignore_ascii_case(&ranged.name) => {
                 answered = true;

@@ -6,7 +6,7 @@ use plumbline_engine::entry::{Attributes, ServerType};
 
 use crate::{
     connection::{Connection, Search},
-    error::DirectoryError,
+    error::{DirectoryError, ROOT_DSE},
     range,
 };
 
@@ -40,7 +40,7 @@ pub enum DeletedObjects {
 
 /// The root DSE, as far as it matters.
 #[derive(Clone, Debug)]
-pub(crate) struct Server {
+pub(crate) struct RootDse {
     pub(crate) server_type: ServerType,
     pub(crate) vendor: Option<String>,
     pub(crate) naming_contexts: Vec<String>,
@@ -48,7 +48,7 @@ pub(crate) struct Server {
     pub(crate) own_contexts: Vec<String>,
 }
 
-impl Server {
+impl RootDse {
     /// Reads the root DSE.
     pub(crate) async fn read(connection: &mut Connection) -> Result<Self, DirectoryError> {
         let attributes = ["*", "+"].map(str::to_owned);
@@ -59,7 +59,7 @@ impl Server {
             attributes: &attributes,
             controls: Vec::new(),
             size_limit: 0,
-            doing: "reading the root DSE",
+            doing: ROOT_DSE,
         };
         let answer = connection.search(&search).await?;
         let mut root = Attributes::default();
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_naming_context_that_holds_a_dn_is_found_in_any_spelling() {
-        let server = Server::from_root(&attributes(&[(
+        let server = RootDse::from_root(&attributes(&[(
             "namingContexts",
             &[
                 "DC=corp,DC=example,DC=com",
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_child_domain_is_subordinate_and_the_own_partitions_are_not() {
-        let server = Server::from_root(&attributes(&[
+        let server = RootDse::from_root(&attributes(&[
             ("namingContexts", &["DC=corp,DC=example,DC=com"]),
             (
                 "configurationNamingContext",

@@ -80,6 +80,15 @@ impl Settings {
                 });
             }
         }
+        if let Some(attribute) = self
+            .anchor
+            .as_deref()
+            .filter(|name| !is_attribute_name(name))
+        {
+            return Err(DirectoryError::InvalidAnchor {
+                attribute: attribute.to_owned(),
+            });
+        }
         let Bind::Simple { username, password } = &self.bind;
         if username.is_empty() {
             return Err(DirectoryError::EmptyCredential { key: "username" });
@@ -95,6 +104,14 @@ impl Settings {
 /// Whether the URL asks for StartTLS rather than TLS from the first byte.
 pub(crate) fn starts_tls(url: &str) -> bool {
     url.starts_with("ldap://")
+}
+
+/// RFC 4512 §1.4: a name or a numeric OID, here without options.
+fn is_attribute_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
 }
 
 /// `ldap3` panics on a URL without a host, so that much is checked here.

@@ -25,7 +25,7 @@ use crate::{
     error::DirectoryError,
     find::{self, Place},
     read,
-    server::{DeletedObjects, Server, ServerFacts},
+    server::{DeletedObjects, RootDse, ServerFacts},
     settings::Settings,
     tls,
 };
@@ -47,7 +47,7 @@ pub struct DirectorySource {
 #[derive(Debug)]
 struct Session {
     connection: Connection,
-    server: Server,
+    server: RootDse,
     index: usize,
 }
 
@@ -123,7 +123,7 @@ impl DirectorySource {
     async fn session(&mut self) -> Result<Session, DirectoryError> {
         if let Some(mut session) = self.session.take() {
             // Servers close idle connections. The root DSE also shows whether the server is still the same.
-            match Server::read(&mut session.connection).await {
+            match RootDse::read(&mut session.connection).await {
                 Ok(server) => {
                     session.server = server;
                     self.check_type(&session)?;
@@ -164,7 +164,7 @@ impl DirectorySource {
     async fn open(&self, index: usize) -> Result<Session, DirectoryError> {
         let url = self.settings.servers.get(index).map_or("", String::as_str);
         let mut connection = Connection::open(url, &self.settings, &self.tls).await?;
-        let server = Server::read(&mut connection).await?;
+        let server = RootDse::read(&mut connection).await?;
         let session = Session {
             connection,
             server,
@@ -195,7 +195,7 @@ impl DirectorySource {
     /// Keeps the session for the next operation unless its connection is lost.
     fn keep<T>(&mut self, session: Session, outcome: &Result<T, DirectoryError>) {
         match outcome {
-            Err(error) if error.lost_connection() => {
+            Err(error) if error.spoils_connection() => {
                 self.preferred = (session.index + 1) % self.settings.servers.len();
             }
             _ => self.session = Some(session),

@@ -1,8 +1,22 @@
-//! What the directory crate does against servers: scripted ones in the quick loop, OpenLDAP and Samba behind the feature
-//! `real-servers`, where a missing server is a failure.
+//! What the directory crate does against servers: scripted and embedded ones in the quick loop, OpenLDAP and Samba behind the
+//! feature `real-servers`, where a missing server is a failure.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy knows tests by their attribute, not the functions that they share"
+)]
+
+mod embedded;
+mod reading;
+mod scripted;
+mod scripted_server;
 
 #[cfg(feature = "real-servers")]
+mod memory;
+#[cfg(feature = "real-servers")]
 mod openldap;
+#[cfg(feature = "real-servers")]
+mod proxy;
 #[cfg(feature = "real-servers")]
 mod samba;
 #[cfg(feature = "real-servers")]

@@ -1,1 +1,176 @@
-//! Against a real Samba domain controller.
+//! Against a real Samba domain controller, which demands what a production one does: TLS for a simple bind.
+
+use plumbline_directory::{Bind, DeletedObjects, DirectorySource};
+use plumbline_engine::{
+    anchor::Anchor,
+    entry::{EntryKind, ServerType},
+    port::{Sighting, Source as _},
+    reason::Reason,
+};
+
+use crate::{
+    reading::{assert_told, read},
+    server::Server,
+};
+
+fn tool(server: &Server, arguments: &[&str]) {
+    server.run(&[&["tool"], arguments].concat());
+}
+
+#[tokio::test]
+async fn everything_of_a_domain_is_read_as_what_it_is() {
+    let server = Server::samba();
+    tool(
+        &server,
+        &[
+            "user",
+            "create",
+            "kari",
+            "User-Pa55word!",
+            "--given-name=Kåri",
+        ],
+    );
+    tool(&server, &["contact", "create", "Carl Contact"]);
+    tool(
+        &server,
+        &["group", "add", "letters", "--group-type=Distribution"],
+    );
+    tool(&server, &["group", "add", "writers"]);
+    tool(&server, &["computer", "create", "desk1"]);
+    for member in ["kari", "svc-sync", "svc-writeback"] {
+        tool(&server, &["group", "addmembers", "writers", member]);
+    }
+    let mut settings = server.settings();
+    for url in ["AD_LDAPS_URL", "AD_LDAP_URL"] {
+        settings.servers = vec![server.fact(url)];
+        let mut source = DirectorySource::new(settings.clone()).unwrap();
+        let facts = source.probe().await.unwrap();
+        assert_eq!(facts.server_type, ServerType::ActiveDirectory);
+        assert!(
+            facts
+                .vendor
+                .as_deref()
+                .unwrap_or_default()
+                .contains("Samba")
+        );
+        assert_eq!(facts.deleted_objects, DeletedObjects::Readable);
+        assert!(
+            facts.subordinate_contexts.is_empty(),
+            "{:?}",
+            facts.subordinate_contexts
+        );
+        // Samba cuts no list into ranges by itself; asked for the first two values, it does.
+        let (outcome, seen) = read(
+            &mut source,
+            &["givenname", "objectguid", "member;range=0-1"],
+        )
+        .await;
+        outcome.unwrap();
+        let kari = seen.entry("CN=kari");
+        assert_eq!(kari.kind, EntryKind::User);
+        assert_eq!(
+            kari.attributes.get("givenName"),
+            ["Kåri".as_bytes().to_vec()]
+        );
+        let guid: [u8; 16] = kari.attributes.get("objectGUID")[0]
+            .clone()
+            .try_into()
+            .unwrap();
+        assert_eq!(kari.anchor, Some(Anchor::Uuid(guid)));
+        assert_eq!(seen.entry("CN=Carl Contact").kind, EntryKind::Contact);
+        assert_eq!(seen.entry("CN=letters").kind, EntryKind::DistributionGroup);
+        assert_eq!(seen.entry("CN=writers").kind, EntryKind::SecurityGroup);
+        assert_eq!(seen.entry("CN=writers").attributes.get("member").len(), 3);
+        assert_eq!(seen.entry("OU=Lab").kind, EntryKind::Container);
+        assert!(
+            !seen.entries.iter().any(|entry| entry.dn.contains("desk1")),
+            "a computer is no user"
+        );
+        assert!(seen.entries.iter().all(|entry| entry.anchor.is_some()));
+    }
+}
+
+#[tokio::test]
+async fn deletions_are_seen_with_the_right_and_only_with_it() {
+    let server = Server::samba();
+    for name in ["leaver", "plain"] {
+        tool(&server, &["user", "create", name, "User-Pa55word!"]);
+    }
+    let mut plain = server.settings();
+    plain.bind = Bind::Simple {
+        username: format!("plain@{}", server.fact("AD_REALM").to_lowercase()),
+        password: "User-Pa55word!".to_owned().into(),
+    };
+    let mut source = DirectorySource::new(server.settings()).unwrap();
+    let (outcome, before) = read(&mut source, &["cn"]).await;
+    outcome.unwrap();
+    let leaver = before.entry("CN=leaver").anchor.clone().unwrap();
+    assert!(!before.tombstones.contains(&leaver));
+    tool(&server, &["user", "delete", "leaver"]);
+    let (outcome, after) = read(&mut source, &["cn"]).await;
+    outcome.unwrap();
+    assert!(after.tombstones_readable);
+    assert!(after.tombstones.contains(&leaver));
+    assert!(
+        !after
+            .entries
+            .iter()
+            .any(|entry| entry.anchor.as_ref() == Some(&leaver))
+    );
+    let stays = before.entry("CN=plain").anchor.clone().unwrap();
+    let sighting = |anchor: &Anchor, found| Sighting {
+        anchor: anchor.clone(),
+        found,
+    };
+    assert_eq!(
+        source.find(&[leaver.clone(), stays.clone()]).await.unwrap(),
+        [sighting(&leaver, false), sighting(&stays, true)]
+    );
+
+    let mut source = DirectorySource::new(plain).unwrap();
+    assert_eq!(
+        source.probe().await.unwrap().deleted_objects,
+        DeletedObjects::NotReadable
+    );
+    let (outcome, seen) = read(&mut source, &["cn"]).await;
+    outcome.unwrap();
+    assert!(!seen.tombstones_readable);
+    assert!(seen.tombstones.is_empty());
+}
+
+#[tokio::test]
+async fn refused_binds_are_explained() {
+    let server = Server::samba();
+    tool(&server, &["user", "create", "off", "User-Pa55word!"]);
+    tool(&server, &["user", "disable", "off"]);
+    let realm = server.fact("AD_REALM").to_lowercase();
+    for (username, password, piece) in [
+        (
+            format!("off@{realm}"),
+            "User-Pa55word!",
+            "the account is disabled",
+        ),
+        (
+            format!("svc-sync@{realm}"),
+            "Wrong-Pa55word!",
+            "wrong user name or password",
+        ),
+        (
+            "svc-sync".to_owned(),
+            "Sync-Pa55word!",
+            "never the bare account name",
+        ),
+    ] {
+        let mut settings = server.settings();
+        settings.bind = Bind::Simple {
+            username,
+            password: password.to_owned().into(),
+        };
+        let error = DirectorySource::new(settings)
+            .unwrap()
+            .probe()
+            .await
+            .unwrap_err();
+        assert_told(&error, Reason::BindFailed, piece);
+    }
+}

@@ -5,15 +5,21 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use plumbline_directory::{Bind, DirectorySource, PAGE_SIZE, Settings, Timeouts};
-use plumbline_engine::{
-    anchor::Anchor,
-    entry::Entry,
-    port::{Import, ReadRequest, Source as _},
-};
+use plumbline_directory::{Bind, PAGE_SIZE, Settings, Timeouts};
 use tempfile::TempDir;
+
+/// Where OpenLDAP listens; also a name in its certificate.
+pub(crate) const OPENLDAP_ADDRESS: &str = "127.0.0.21";
+/// Samba's ports are fixed, so its address must be its own.
+const SAMBA_ADDRESS: &str = "127.0.0.12";
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind((OPENLDAP_ADDRESS, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
 
 /// A running server.
 pub(crate) struct Server {
@@ -23,22 +29,66 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// OpenLDAP with five people and three groups.
-    pub(crate) fn openldap(address: &str, options: &[(&str, &str)]) -> Self {
-        let mut all = vec![("OL_IP", address), ("OL_REQUIRE_TLS", "yes")];
+    /// OpenLDAP with five people and three groups, on ports of its own.
+    pub(crate) fn openldap(options: &[(&str, &str)]) -> Self {
+        let ports = [free_port(), free_port()].map(|port| port.to_string());
+        let mut all = vec![
+            ("OL_IP", OPENLDAP_ADDRESS),
+            ("OL_PORT", &ports[0]),
+            ("OL_TLS_PORT", &ports[1]),
+            ("OL_REQUIRE_TLS", "yes"),
+        ];
         all.extend_from_slice(options);
         let server = Self::start("openldap", &all);
         server.run(&["seed"]);
         server
     }
 
-    /// A Samba domain controller with the account `svc-sync`.
-    pub(crate) fn samba(address: &str, options: &[(&str, &str)]) -> Self {
-        let mut all = vec![("AD_IP", address), ("AD_STRONG_AUTH", "yes")];
-        all.extend_from_slice(options);
-        let server = Self::start("samba-ad", &all);
+    /// The Samba domain controller that all tests share: it takes half a minute to make. It has the account `svc-sync`.
+    pub(crate) fn samba() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return server;
+        }
+        let server = Self::start(
+            "samba-ad",
+            &[("AD_IP", SAMBA_ADDRESS), ("AD_STRONG_AUTH", "yes")],
+        );
         server.run(&["seed"]);
+        let server = Arc::new(server);
+        *shared = Arc::downgrade(&server);
         server
+    }
+
+    /// Adds people by the script's generator, as `slapadd` does.
+    pub(crate) fn load_people(&self, count: usize) {
+        let ldif = self.run(&["ldif", &count.to_string()]);
+        let file = self.directory.path().join("people.ldif");
+        std::fs::write(&file, ldif).unwrap();
+        self.run(&["load", file.to_str().unwrap()]);
+    }
+
+    /// Stops it and starts it again with other options.
+    pub(crate) fn restart(&self, options: &[(&str, &str)]) {
+        self.run(&["down"]);
+        let output = self
+            .command(&["up"])
+            .envs(options.iter().copied())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+
+    /// An access rule of OpenLDAP that goes before all others.
+    pub(crate) fn restart_with_access(&self, rule: &str) {
+        let file = self.directory.path().join("access.conf");
+        std::fs::write(&file, rule).unwrap();
+        self.restart(&[("OL_ACL_FILE", file.to_str().unwrap())]);
     }
 
     fn start(script: &str, options: &[(&str, &str)]) -> Self {
@@ -156,50 +206,4 @@ impl Drop for Server {
             eprintln!("{} could not be wiped", self.path().display());
         }
     }
-}
-
-/// What a read brought, in order.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) begin: Option<Import>,
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) tombstones: Vec<Anchor>,
-    pub(crate) ended: bool,
-}
-
-impl Seen {
-    pub(crate) fn entry(&self, rdn: &str) -> &Entry {
-        self.entries
-            .iter()
-            .find(|entry| entry.dn.starts_with(&format!("{rdn},")))
-            .unwrap_or_else(|| panic!("{rdn} was not read"))
-    }
-}
-
-/// Reads everything, and holds what every read must: `End` comes last and only on success.
-pub(crate) async fn read(
-    source: &mut DirectorySource,
-    attributes: &[&str],
-) -> (Result<(), plumbline_directory::DirectoryError>, Seen) {
-    let request = ReadRequest {
-        attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
-    };
-    let mut seen = Seen::default();
-    let outcome = source
-        .read(&request, &mut |event| {
-            assert!(!seen.ended, "nothing follows the end");
-            match event {
-                Import::Batch(entries) => seen.entries.extend(entries),
-                Import::Tombstones(anchors) => seen.tombstones.extend(anchors),
-                Import::End => seen.ended = true,
-                Import::Begin { .. } => {
-                    assert!(seen.begin.is_none());
-                    seen.begin = Some(event);
-                }
-                Import::Evidence { .. } => panic!("a read gives no evidence"),
-            }
-        })
-        .await;
-    assert_eq!(outcome.is_ok(), seen.ended);
-    (outcome, seen)
 }
