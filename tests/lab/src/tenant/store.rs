@@ -1,0 +1,255 @@
+//! The directory behind the lab tenant: users and groups, unique keys, soft deletion and replication.
+//!
+//! Writes go to the truth at once and are judged there. Readers see a replica: after a write they get the version before
+//! it until that write's delay is over, which for a new object means that it does not exist yet (fact sheet §9).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    User,
+    Group,
+}
+
+impl Kind {
+    pub(super) fn odata_type(self) -> &'static str {
+        match self {
+            Self::User => "#microsoft.graph.user",
+            Self::Group => "#microsoft.graph.group",
+        }
+    }
+
+    pub(super) fn resource(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Group => "Group",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Absent,
+    Live,
+    /// In the bin for 30 days, with its links.
+    Deleted,
+}
+
+/// One state of an object. Links name peers by id.
+#[derive(Debug, Clone)]
+pub(super) struct Version {
+    pub(super) presence: Presence,
+    pub(super) properties: Map<String, Value>,
+    pub(super) manager: Option<String>,
+    pub(super) members: BTreeSet<String>,
+    pub(super) owners: BTreeSet<String>,
+}
+
+impl Version {
+    pub(super) fn new(properties: Map<String, Value>) -> Self {
+        Self {
+            presence: Presence::Live,
+            properties,
+            manager: None,
+            members: BTreeSet::new(),
+            owners: BTreeSet::new(),
+        }
+    }
+
+    fn absent() -> Self {
+        Self {
+            presence: Presence::Absent,
+            ..Self::new(Map::new())
+        }
+    }
+
+    pub(super) fn text(&self, property: &str) -> Option<&str> {
+        self.properties.get(property).and_then(Value::as_str)
+    }
+
+    pub(super) fn flag(&self, property: &str) -> bool {
+        self.properties
+            .get(property)
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
+    }
+
+    /// Whether it is a Microsoft 365 group.
+    pub(super) fn is_unified(&self) -> bool {
+        self.has_group_type("Unified")
+    }
+
+    pub(super) fn has_group_type(&self, name: &str) -> bool {
+        let types = self.properties.get("groupTypes").and_then(Value::as_array);
+        types.is_some_and(|types| types.iter().any(|value| value.as_str() == Some(name)))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Object {
+    pub(super) id: String,
+    pub(super) kind: Kind,
+    pub(super) truth: Version,
+    /// What readers get until `settled`.
+    before: Option<Version>,
+    settled: Instant,
+}
+
+impl Object {
+    /// What a reader sees now.
+    pub(super) fn seen(&self, now: Instant) -> &Version {
+        self.before
+            .as_ref()
+            .filter(|_| now < self.settled)
+            .unwrap_or(&self.truth)
+    }
+
+    pub(super) fn is_live(&self, now: Instant) -> bool {
+        self.seen(now).presence == Presence::Live
+    }
+
+    /// Created, but not yet where this reader looks.
+    pub(super) fn is_fresh(&self, now: Instant) -> bool {
+        self.seen(now).presence == Presence::Absent && self.truth.presence != Presence::Absent
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pub(super) objects: BTreeMap<String, Object>,
+    keys: HashMap<String, String>,
+}
+
+impl Store {
+    /// The property of `version` whose value another object holds.
+    pub(super) fn conflict(&self, id: &str, kind: Kind, version: &Version) -> Option<&'static str> {
+        let mut keys = keys_of(kind, version).into_iter();
+        keys.find(|(_, key)| self.keys.get(key).is_some_and(|holder| holder != id))
+            .map(|(property, _)| property)
+    }
+
+    /// Adds an object that no reader sees before `delay` is over. Conflicts are for the caller to check.
+    pub(super) fn create(&mut self, id: String, kind: Kind, version: Version, delay: Duration) {
+        for (_, key) in keys_of(kind, &version) {
+            self.keys.insert(key, id.clone());
+        }
+        let before = (!delay.is_zero()).then(Version::absent);
+        let object = Object {
+            id: id.clone(),
+            kind,
+            truth: version,
+            before,
+            settled: Instant::now() + delay,
+        };
+        self.objects.insert(id, object);
+    }
+
+    /// Changes the truth; readers see it when `delay` is over, or together with an earlier change on its way.
+    pub(super) fn write(&mut self, id: &str, delay: Duration, change: impl FnOnce(&mut Version)) {
+        let Some(object) = self.objects.get_mut(id) else {
+            return;
+        };
+        let now = Instant::now();
+        for (_, key) in keys_of(object.kind, &object.truth) {
+            if self.keys.get(&key).is_some_and(|holder| holder == id) {
+                self.keys.remove(&key);
+            }
+        }
+        if now >= object.settled {
+            object.before = (!delay.is_zero()).then(|| object.truth.clone());
+            object.settled = now + delay;
+        }
+        change(&mut object.truth);
+        for (_, key) in keys_of(object.kind, &object.truth) {
+            self.keys.insert(key, id.to_owned());
+        }
+    }
+
+    /// Removes an object for good, with every link to it.
+    pub(super) fn purge(&mut self, id: &str) {
+        if let Some(object) = self.objects.remove(id) {
+            self.keys.retain(|_, holder| *holder != object.id);
+        }
+        for object in self.objects.values_mut() {
+            for version in [Some(&mut object.truth), object.before.as_mut()]
+                .into_iter()
+                .flatten()
+            {
+                version.members.remove(id);
+                version.owners.remove(id);
+                version.manager = version.manager.take().filter(|manager| manager != id);
+            }
+        }
+    }
+
+    /// The holder of a key, judged by the truth: how alternate keys are resolved by a write.
+    pub(super) fn by_unique_name(&self, name: &str) -> Option<&Object> {
+        self.keys
+            .get(&format!("uniqueName:{name}"))
+            .and_then(|id| self.objects.get(id))
+    }
+
+    /// A user by id or user principal name, live or not, judged by the truth.
+    pub(super) fn user(&self, key: &str) -> Option<&Object> {
+        let named = || {
+            self.keys
+                .get(&format!("userPrincipalName:{}", key.to_lowercase()))
+        };
+        let object = self
+            .objects
+            .get(key)
+            .or_else(|| named().and_then(|id| self.objects.get(id)));
+        object.filter(|object| object.kind == Kind::User)
+    }
+
+    pub(super) fn live(&self, kind: Kind) -> impl Iterator<Item = &Object> {
+        let live =
+            move |object: &&Object| object.kind == kind && object.truth.presence == Presence::Live;
+        self.objects.values().filter(live)
+    }
+}
+
+/// The values of an object that no other may have. A deleted user keeps only its source anchor.
+fn keys_of(kind: Kind, version: &Version) -> Vec<(&'static str, String)> {
+    let mut keys = Vec::new();
+    let mut take = |property: &'static str, value: Option<&str>| {
+        if let Some(value) = value {
+            keys.push((property, format!("{property}:{value}")));
+        }
+    };
+    let lower = |property: &str| version.text(property).map(str::to_lowercase);
+    let live = version.presence == Presence::Live;
+    if live && kind == Kind::User {
+        take("userPrincipalName", lower("userPrincipalName").as_deref());
+    }
+    if kind == Kind::User && version.presence != Presence::Absent {
+        take(
+            "onPremisesImmutableId",
+            version.text("onPremisesImmutableId"),
+        );
+    }
+    if live && kind == Kind::Group {
+        take("uniqueName", version.text("uniqueName"));
+        if version.is_unified() {
+            take("mailNickname", lower("mailNickname").as_deref());
+        }
+    }
+    if live {
+        for address in version
+            .properties
+            .get("proxyAddresses")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            take(
+                "proxyAddresses",
+                address.as_str().map(str::to_lowercase).as_deref(),
+            );
+        }
+    }
+    keys
+}
