@@ -112,8 +112,13 @@ fn hint_of(number: u32) -> Option<&'static str> {
 
 #[derive(Deserialize)]
 struct Granted {
+    #[serde(deserialize_with = "secret")]
     access_token: SecretString,
     expires_in: u64,
+}
+
+fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
 }
 
 #[derive(Deserialize, Default)]

@@ -116,59 +116,74 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::advance;
 
     const LIMIT: PaceLimit = PaceLimit {
         writes: 3_000,
         window: Duration::from_secs(150),
     };
 
-    /// Takes batches of 20 for `seconds` and tells how many writes had leave.
-    async fn writes_in(pace: &mut Pace, seconds: u64) -> usize {
-        let end = Instant::now() + Duration::from_secs(seconds);
-        let mut writes = 0;
-        loop {
-            match pace.take(20, Instant::now()) {
-                Ok(()) => writes += 20,
-                Err(wait) if Instant::now() + wait > end => break,
-                Err(wait) => advance(wait).await,
-            }
-        }
-        advance(end - Instant::now()).await;
-        writes
+    /// A pace and its clock, which only moves when told.
+    struct Run {
+        pace: Pace,
+        now: Instant,
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_full_bucket_bursts_and_then_keeps_the_pace() {
-        let mut pace = Pace::new(LIMIT, Instant::now());
-        assert_eq!(writes_in(&mut pace, 0).await, 3_000);
-        let used = writes_in(&mut pace, 150).await;
+    impl Run {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self {
+                pace: Pace::new(LIMIT, now),
+                now,
+            }
+        }
+
+        /// Takes batches of 20 for `seconds` and tells how many writes had leave.
+        fn writes_in(&mut self, seconds: u64) -> usize {
+            let end = self.now + Duration::from_secs(seconds);
+            let mut writes = 0;
+            loop {
+                match self.pace.take(20, self.now) {
+                    Ok(()) => writes += 20,
+                    Err(wait) if self.now + wait > end => break,
+                    Err(wait) => self.now += wait,
+                }
+            }
+            self.now = end;
+            writes
+        }
+    }
+
+    #[test]
+    fn a_full_bucket_bursts_and_then_keeps_the_pace() {
+        let mut run = Run::new();
+        assert_eq!(run.writes_in(0), 3_000);
+        let used = run.writes_in(150);
         assert!((2_960..=3_000).contains(&used), "{used}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_usage_header_of_four_fifths_ends_the_burst_and_not_the_pace() {
-        let mut pace = Pace::new(LIMIT, Instant::now());
-        assert!(pace.take(2_400, Instant::now()).is_ok());
-        pace.used(0.79, Instant::now());
-        assert!(pace.take(20, Instant::now()).is_ok());
+    #[test]
+    fn a_usage_header_of_four_fifths_ends_the_burst_and_not_the_pace() {
+        let mut run = Run::new();
+        assert!(run.pace.take(2_400, run.now).is_ok());
+        run.pace.used(0.79, run.now);
+        assert!(run.pace.take(20, run.now).is_ok());
         let mut writes = 0;
         for _ in 0..150 {
-            pace.used(0.8, Instant::now());
-            writes += writes_in(&mut pace, 1).await;
+            run.pace.used(0.8, run.now);
+            writes += run.writes_in(1);
         }
         // At least 95 % of the quota of one window, and no burst above it.
         assert!((2_850..=3_060).contains(&writes), "{writes}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_refusal_waits_for_its_time_and_halves_the_pace_for_one_window() {
-        let mut pace = Pace::new(LIMIT, Instant::now());
-        pace.refused(Duration::from_secs(10), Instant::now());
-        assert_eq!(writes_in(&mut pace, 10).await, 0);
-        let halved = writes_in(&mut pace, 150).await;
-        assert!((1_480..=1_500).contains(&halved), "{halved}");
-        let whole = writes_in(&mut pace, 150).await;
-        assert!((2_960..=3_020).contains(&whole), "{whole}");
+    #[test]
+    fn a_refusal_waits_for_its_time_and_halves_the_pace_for_one_window() {
+        let mut run = Run::new();
+        run.pace.refused(Duration::from_secs(10), run.now);
+        assert_eq!(run.writes_in(10), 0);
+        let halved = run.writes_in(150);
+        assert!((1_460..=1_500).contains(&halved), "{halved}");
+        let whole = run.writes_in(150);
+        assert!((2_960..=3_040).contains(&whole), "{whole}");
     }
 }

@@ -45,7 +45,7 @@ fn id(object: &Value, path: &'static str) -> Result<TargetId, GraphError> {
     Ok(TargetId(id.into()))
 }
 
-fn values(page: &Value, path: &'static str) -> Result<&Vec<Value>, GraphError> {
+fn values<'a>(page: &'a Value, path: &'static str) -> Result<&'a Vec<Value>, GraphError> {
     let field = "value";
     let values = page.get(field).and_then(Value::as_array);
     values.ok_or(GraphError::Malformed { path, field })
