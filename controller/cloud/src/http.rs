@@ -88,10 +88,11 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
         if error.is::<rustls::Error>() {
             return true;
         }
+        // An I/O error hides what it wraps from `source`.
         let inner = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if inner.is_some_and(|inner| is_tls(inner)) {
             return true;
         }
         next = error.source();
