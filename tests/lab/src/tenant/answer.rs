@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 
+use super::store::Clash;
+
 /// One HTTP answer, of a request or of a batch part.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
@@ -99,8 +101,15 @@ impl Answer {
         )
     }
 
-    /// Another object has this value; named in the message and in `details`, as the service does.
-    pub(super) fn conflict(property: &str) -> Self {
+    /// Another object has this value. A live holder's property is named in the message and in `details`, as the service
+    /// does; of one in the bin only the unnamed text tells.
+    pub(super) fn conflict(clash: Clash) -> Self {
+        let property = clash.property;
+        if !clash.live {
+            return Self::bad_request(
+                "A conflicting object with one or more of the specified property values is present in the directory.",
+            );
+        }
         let text =
             format!("Another object with the same value for property {property} already exists.");
         let body = json!({"error": {"code": "Request_BadRequest", "message": text, "details": [

@@ -194,16 +194,19 @@ pub(super) fn check_extensions(
     Ok(())
 }
 
-/// A filter on an extension that nobody defined is an error, not an empty answer.
+/// A filter on an extension that nobody defined, or that is not there yet, is an error, not an empty answer.
 pub(super) fn check_filter(state: &State, filter: &Filter) -> Result<(), Answer> {
-    let undefined = filter
-        .uses()
-        .into_iter()
-        .map(|(property, _)| property)
-        .find(|property| {
-            property.starts_with("extension_")
-                && !state.extensions.iter().any(|known| known.name == *property)
-        });
+    let now = Instant::now();
+    let usable = |name: &str| {
+        state
+            .extensions
+            .iter()
+            .any(|known| known.name == name && known.available <= now)
+    };
+    let named = filter.uses().into_iter().map(|(property, _)| property);
+    let undefined = named
+        .filter(|property| property.starts_with("extension_"))
+        .find(|property| !usable(property));
     match undefined {
         None => Ok(()),
         Some(property) => Err(Answer::bad_request(format!(

@@ -97,11 +97,12 @@ pub struct Config {
 }
 
 /// The least permissions to read and write users and groups, to delete and restore users and to define the mark.
-pub const DEFAULT_PERMISSIONS: [&str; 8] = [
+pub const DEFAULT_PERMISSIONS: [&str; 9] = [
     "User.Read.All",
     "User.ReadWrite.All",
     "User.DeleteRestore.All",
     "User.RevokeSessions.All",
+    "Group.Read.All",
     "Group.ReadWrite.All",
     "Organization.Read.All",
     "Domain.Read.All",

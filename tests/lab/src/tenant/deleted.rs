@@ -53,21 +53,11 @@ fn item<'a>(state: &'a State, call: &Call) -> Result<&'a Object, Answer> {
 
 pub(super) fn get(state: &mut State, call: &Call) -> Outcome {
     let (id, kind) = item(state, call).map(|object| (object.id.clone(), object.kind))?;
-    let readers: &[&str] = match kind {
-        Kind::User => &[
-            "User.Read.All",
-            "User.ReadWrite.All",
-            "Directory.Read.All",
-            "Directory.ReadWrite.All",
-        ],
-        Kind::Group => &[
-            "Group.Read.All",
-            "Group.ReadWrite.All",
-            "Directory.Read.All",
-            "Directory.ReadWrite.All",
-        ],
+    let readers = match kind {
+        Kind::User => privilege::USER_READERS,
+        Kind::Group => privilege::GROUP_READERS,
     };
-    if !call.may(readers) {
+    if !call.may(&readers) {
         return Err(Answer::denied());
     }
     let select = view::selection(state, &call.query, &call.target, &[kind])?;
@@ -82,8 +72,8 @@ pub(super) fn restore(state: &mut State, call: &Call) -> Outcome {
     privilege::check_delete_or_restore(state, call, &id, kind)?;
     version.presence = Presence::Live;
     version.properties.remove("deletedDateTime");
-    if let Some(property) = state.store.conflict(&id, kind, &version) {
-        return Err(Answer::conflict(property));
+    if let Some(clash) = state.store.conflict(&id, kind, &version) {
+        return Err(Answer::conflict(clash));
     }
     let mut body = view::render(kind, &id, &version, None);
     body.insert("@odata.type".to_owned(), Value::from(kind.odata_type()));

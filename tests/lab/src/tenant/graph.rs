@@ -79,7 +79,8 @@ pub(super) fn answer(state: &mut State, incoming: Incoming<'_>) -> Answer {
     answer
 }
 
-fn not_served(state: &mut State, method: &str, target: &str, reason: &str) -> Answer {
+/// Answers 501 and fails the run.
+pub(super) fn not_served(state: &mut State, method: &str, target: &str, reason: &str) -> Answer {
     state.log.violation(method, target, reason);
     Answer::error(
         501,

@@ -139,8 +139,8 @@ fn create_with(
     }
     version.properties.retain(|_, value| !value.is_null());
     let id = state.guid();
-    if let Some(property) = state.store.conflict(&id, Kind::Group, &version) {
-        return Err(Answer::conflict(property));
+    if let Some(clash) = state.store.conflict(&id, Kind::Group, &version) {
+        return Err(Answer::conflict(clash));
     }
     link::add(state, &mut version, links)?;
     let mut body = view::render(Kind::Group, &id, &version, None);
@@ -224,8 +224,8 @@ fn update_with(
             version.properties.insert(name, value);
         }
     }
-    if let Some(property) = state.store.conflict(id, Kind::Group, &version) {
-        return Err(Answer::conflict(property));
+    if let Some(clash) = state.store.conflict(id, Kind::Group, &version) {
+        return Err(Answer::conflict(clash));
     }
     link::add(state, &mut version, links)?;
     let delay = state.delay();

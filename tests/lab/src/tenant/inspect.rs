@@ -73,10 +73,10 @@ impl LabTenant {
             .properties
             .extend(defaults.as_object().cloned().unwrap_or_default());
         user::apply(&mut version, fields);
-        if let Some(property) = state.store.conflict(&id, kind, &version) {
+        if let Some(clash) = state.store.conflict(&id, kind, &version) {
             return Err(InsertError::Conflict {
                 kind: name,
-                property,
+                property: clash.property,
             });
         }
         state
@@ -109,7 +109,12 @@ impl LabTenant {
 
     /// Moves an object to the bin as someone else would.
     pub fn delete(&self, id: &str) -> Result<(), InsertError> {
-        self.change(id, |version| version.presence = Presence::Deleted)
+        self.change(id, |version| {
+            version.presence = Presence::Deleted;
+            version
+                .properties
+                .insert("deletedDateTime".to_owned(), Value::from(timestamp()));
+        })
     }
 
     fn change(&self, id: &str, change: impl FnOnce(&mut Version)) -> Result<(), InsertError> {
@@ -166,8 +171,8 @@ impl LabTenant {
         self.state().revoked.clone()
     }
 
-    /// Users, groups and the bin as sorted JSON with names in place of ids, and without times and passwords: equal for
-    /// tenants that are in the same state.
+    /// Users, groups and the bin as sorted JSON with names in place of ids, `extension_<name>` without the application's
+    /// id, and without passing times and passwords: equal for tenants that are in the same state.
     pub fn snapshot(&self) -> Value {
         let state = self.state();
         json!({
@@ -240,12 +245,28 @@ fn name(state: &State, id: &str) -> String {
     text.unwrap_or(id).to_owned()
 }
 
+/// What differs between two runs that did the same.
+const PASSING: [&str; 5] = [
+    "createdDateTime",
+    "deletedDateTime",
+    "lastPasswordChangeDateTime",
+    "passwordProfile",
+    "signInSessionsValidFromDateTime",
+];
+
 fn named(state: &State, kind: Kind, presence: Presence) -> Value {
     let mut sorted: BTreeMap<(String, String), Value> = BTreeMap::new();
     let wanted = |object: &&Object| object.kind == kind && object.truth.presence == presence;
+    let prefix = format!("extension_{}_", state.client_id.replace('-', ""));
     for object in state.store.objects.values().filter(wanted) {
-        let mut body = object.truth.properties.clone();
-        body.retain(|name, _| !name.ends_with("DateTime") && name != "passwordProfile");
+        let kept = object
+            .truth
+            .properties
+            .iter()
+            .filter(|(name, _)| !PASSING.contains(&name.as_str()));
+        let mut body: Map<String, Value> = kept
+            .map(|(name, value)| (name.replace(&prefix, "extension_"), value.clone()))
+            .collect();
         let names = |ids: &std::collections::BTreeSet<String>| {
             let mut names: Vec<String> = ids.iter().map(|id| name(state, id)).collect();
             names.sort();

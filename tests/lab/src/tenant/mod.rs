@@ -106,7 +106,7 @@ impl LabTenant {
         let state = Arc::new(Mutex::new(State::new(
             config,
             root.clone(),
-            Specification::load()?,
+            Specification::shared()?,
         )));
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {

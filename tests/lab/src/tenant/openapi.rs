@@ -4,6 +4,7 @@
 //! body properties it takes, which permissions reach it, and what a success must look like.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -48,7 +49,17 @@ pub(super) struct Specification {
 }
 
 impl Specification {
-    pub(super) fn load() -> Result<Self, SpecificationError> {
+    /// The description, read once in a process.
+    pub(super) fn shared() -> Result<Arc<Self>, SpecificationError> {
+        static READ: OnceLock<Arc<Specification>> = OnceLock::new();
+        if let Some(read) = READ.get() {
+            return Ok(Arc::clone(read));
+        }
+        let read = Arc::new(Self::load()?);
+        Ok(Arc::clone(READ.get_or_init(|| read)))
+    }
+
+    fn load() -> Result<Self, SpecificationError> {
         let document: Value = serde_yaml::from_str(DESCRIPTION)?;
         let types = document
             .pointer("/components/schemas")

@@ -20,6 +20,22 @@ const SENSITIVE: [&str; 7] = [
     "userPrincipalName",
 ];
 
+/// Who may read users in the bin.
+pub(super) const USER_READERS: [&str; 4] = [
+    "User.Read.All",
+    "User.ReadWrite.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+];
+
+/// Who may read groups in the bin.
+pub(super) const GROUP_READERS: [&str; 4] = [
+    "Group.Read.All",
+    "Group.ReadWrite.All",
+    "Directory.Read.All",
+    "Directory.ReadWrite.All",
+];
+
 /// What `User.ReadBasic.All` shows.
 const BASIC: [&str; 8] = [
     "displayName",
@@ -74,6 +90,13 @@ pub(super) fn check_operation(
             call.roles.iter().any(listed)
                 || (links_only && call.may(&["GroupMember.ReadWrite.All"]))
         }
+        ("PATCH", "/groups(uniqueName='{uniqueName}')") => {
+            let creates = || state.store.by_unique_name(call.parameter(0)).is_none();
+            call.roles.iter().any(listed) || (call.may(&["Group.Create"]) && creates())
+        }
+        // The description lists the least permission only.
+        ("GET", "/directory/deletedItems/microsoft.graph.user") => call.may(&USER_READERS),
+        ("GET", "/directory/deletedItems/microsoft.graph.group") => call.may(&GROUP_READERS),
         // Judged by the item's kind.
         (_, template) if template.starts_with("/directory/deletedItems/{directoryObject-id}") => {
             true

@@ -63,8 +63,8 @@ impl Query {
         }
     }
 
-    /// `$expand=manager` or `$expand=manager($select=…)`: what to select of the manager.
-    pub(super) fn expand_manager(&self) -> Result<Option<Vec<String>>, Answer> {
+    /// `$expand=manager` or `$expand=manager($select=…)`: what to select of the manager. Another expansion is the error.
+    pub(super) fn expand_manager(&self) -> Result<Option<Vec<String>>, &str> {
         let Some(text) = self.get("$expand") else {
             return Ok(None);
         };
@@ -74,13 +74,7 @@ impl Query {
         let inner = text
             .strip_prefix("manager($select=")
             .and_then(|text| text.strip_suffix(')'));
-        inner.map(|list| Some(split_list(list))).ok_or_else(|| {
-            Answer::error(
-                501,
-                "NotServed",
-                format!("the lab tenant does not serve $expand={text}"),
-            )
-        })
+        inner.map(|list| Some(split_list(list))).ok_or(text)
     }
 
     pub(super) fn filter(&self) -> Result<Option<Filter>, Answer> {

@@ -192,7 +192,7 @@ async fn handle(
     };
     let graph = target.starts_with("/v1.0/");
     // What was refused at the door was not performed: losing that answer would test nothing.
-    let performed = graph && answer.status != 401 && answer.status != 503;
+    let performed = graph && !matches!(answer.status, 401 | 429 | 503);
     if performed && state.chance(state.config.faults.lost_answer) {
         state.log.seen.lost_answers += 1;
         state

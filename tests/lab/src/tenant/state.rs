@@ -99,7 +99,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(config: Config, root: String, specification: Specification) -> Self {
+    pub(super) fn new(config: Config, root: String, specification: Arc<Specification>) -> Self {
         let mut dice = StdRng::seed_from_u64(config.seed);
         let secret = (0..40)
             .map(|_| char::from(dice.sample(rand::distr::Alphanumeric)))
@@ -120,7 +120,7 @@ impl State {
             extensions: Vec::new(),
             role_assignments: Vec::new(),
             revoked: Vec::new(),
-            specification: Arc::new(specification),
+            specification,
             assertions: HashSet::new(),
             config,
             dice,

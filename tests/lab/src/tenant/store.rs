@@ -88,6 +88,14 @@ impl Version {
     }
 }
 
+/// A value that must be unique and is not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clash {
+    pub(super) property: &'static str,
+    /// Whether its holder is live, or in the bin.
+    pub(super) live: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) id: String,
@@ -124,11 +132,18 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// The property of `version` whose value another object holds.
-    pub(super) fn conflict(&self, id: &str, kind: Kind, version: &Version) -> Option<&'static str> {
-        let mut keys = keys_of(kind, version).into_iter();
-        keys.find(|(_, key)| self.keys.get(key).is_some_and(|holder| holder != id))
-            .map(|(property, _)| property)
+    /// The first value of `version` that another object holds.
+    pub(super) fn conflict(&self, id: &str, kind: Kind, version: &Version) -> Option<Clash> {
+        keys_of(kind, version)
+            .into_iter()
+            .find_map(|(property, key)| {
+                let holder = self.keys.get(&key).filter(|holder| *holder != id)?;
+                let live = self
+                    .objects
+                    .get(holder)
+                    .is_some_and(|object| object.truth.presence == Presence::Live);
+                Some(Clash { property, live })
+            })
     }
 
     /// Adds an object that no reader sees before `delay` is over. Conflicts are for the caller to check.

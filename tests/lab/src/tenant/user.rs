@@ -8,13 +8,14 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Outcome};
+use super::graph::not_served;
 use super::state::{Call, State, timestamp};
 use super::store::{Kind, Presence, Version};
 use super::{application, page, privilege, rules, view};
 
 pub(super) fn list(state: &mut State, call: &Call) -> Outcome {
     let select = view::selection(state, &call.query, &call.target, &[Kind::User])?;
-    let expand = call.query.expand_manager()?;
+    let expand = expansion(state, call)?;
     let ids = matching(state, call, Kind::User, Presence::Live)?;
     page::answer(state, call, ids, |state, id| {
         let Some(object) = state.store.objects.get(id) else {
@@ -53,6 +54,13 @@ pub(super) fn matching(
     Ok(objects.map(|object| object.id.clone()).collect())
 }
 
+/// What to show of the manager, if it is asked for.
+fn expansion(state: &mut State, call: &Call) -> Result<Option<Vec<String>>, Answer> {
+    call.query
+        .expand_manager()
+        .map_err(|other| not_served(state, "GET", &call.target, &format!("$expand={other}")))
+}
+
 fn expand_manager(
     state: &State,
     version: &Version,
@@ -77,7 +85,7 @@ fn expand_manager(
 
 pub(super) fn get(state: &mut State, call: &Call) -> Outcome {
     let select = view::selection(state, &call.query, &call.target, &[Kind::User])?;
-    let expand = call.query.expand_manager()?;
+    let expand = expansion(state, call)?;
     let id = state.find(Kind::User, call.parameter(0))?.id.clone();
     let Some(object) = state.store.objects.get(&id) else {
         return Err(Answer::not_found(&id));
@@ -142,8 +150,8 @@ pub(super) fn create(state: &mut State, call: &Call) -> Outcome {
     version.manager = manager;
     apply(&mut version, fields);
     let id = state.guid();
-    if let Some(property) = state.store.conflict(&id, Kind::User, &version) {
-        return Err(Answer::conflict(property));
+    if let Some(clash) = state.store.conflict(&id, Kind::User, &version) {
+        return Err(Answer::conflict(clash));
     }
     let mut body = view::render(Kind::User, &id, &version, None);
     body.insert(
@@ -175,8 +183,8 @@ pub(super) fn update(state: &mut State, call: &Call) -> Outcome {
     check_values(state, &fields, Some(&version))?;
     let mut changed = version;
     apply(&mut changed, fields);
-    if let Some(property) = state.store.conflict(&id, Kind::User, &changed) {
-        return Err(Answer::conflict(property));
+    if let Some(clash) = state.store.conflict(&id, Kind::User, &changed) {
+        return Err(Answer::conflict(clash));
     }
     let delay = state.delay();
     state.store.write(&id, delay, |version| *version = changed);

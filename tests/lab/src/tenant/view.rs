@@ -5,6 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
+use super::graph::not_served;
 use super::query::Query;
 use super::state::State;
 use super::store::{Kind, Version};
@@ -63,15 +64,11 @@ pub(super) fn selection(
                 .has_property(&kind.resource().to_lowercase(), name)
         });
         if !known {
-            state.log.violation(
+            return Err(not_served(
+                state,
                 "GET",
                 target,
-                format!("property {name} in $select is not in the description"),
-            );
-            return Err(Answer::error(
-                501,
-                "NotServed",
-                format!("the lab tenant does not know the property {name}"),
+                &format!("property {name} in $select"),
             ));
         }
     }

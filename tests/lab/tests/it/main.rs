@@ -1,3 +1,8 @@
 //! The lab's own tests: stand-ins are only worth what they are held to.
 
+#![expect(
+    clippy::expect_used,
+    reason = "helpers of tests stand outside of test functions"
+)]
+
 mod tenant;

@@ -1,5 +1,12 @@
 //! The lab tenant over the wire, as any client meets it: one plain HTTP client, no code of the operator.
 
+mod batch;
+mod consistency;
+mod group;
+mod limit;
+mod query;
+mod right;
+mod token;
 mod user;
 
 use plumbline_lab::tenant::{Config, LabTenant};
