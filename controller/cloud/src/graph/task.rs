@@ -50,6 +50,8 @@ enum Work {
         values: Values,
         stage: Stage,
         conflict: Option<String>,
+        /// An upsert was refused: the group may exist, for what a create sets cannot all be sent again.
+        refused: Option<Outcome>,
     },
     /// Calls one after the other; `step` is the next.
     Steps { change: Change, step: u8 },
@@ -167,6 +169,7 @@ impl Task {
                 values,
                 stage: Stage::Send,
                 conflict: None,
+                refused: None,
             },
             Change::AddMember { member } => Work::Members {
                 left: [(position, member)].into(),
@@ -361,6 +364,7 @@ impl Task {
             mark,
             stage,
             conflict,
+            refused,
             ..
         } = &mut self.work
         else {
@@ -387,6 +391,11 @@ impl Task {
                 return Then::Go;
             }
             (Stage::Send, Verdict::NotReplicated | Verdict::Absent) => return Then::Lag,
+            (Stage::Send, verdict) if class == Class::Group && refused.is_none() => {
+                *refused = Some(refusal(verdict, error));
+                *stage = Stage::Look;
+                return Then::Go;
+            }
             (Stage::Send, verdict) => refusal(verdict, error),
             (Stage::Look | Stage::LookHolder, Verdict::Success) => {
                 match found(&answer.body, mark, world) {
@@ -404,6 +413,7 @@ impl Task {
                         *stage = Stage::LookDeleted;
                         return Then::Go;
                     }
+                    _ if let Some(outcome) = refused.take() => outcome,
                     _ => {
                         *stage = Stage::Send;
                         return Then::Go;
@@ -411,7 +421,7 @@ impl Task {
                 }
             }
             // A group's key finds nothing: it was not made, or is not visible yet; the upsert is safe either way.
-            (Stage::Look | Stage::LookHolder, Verdict::Absent) => {
+            (Stage::Look | Stage::LookHolder, Verdict::Absent) if refused.is_none() => {
                 *stage = Stage::Send;
                 return Then::Lag;
             }
@@ -426,7 +436,7 @@ impl Task {
                     return Then::Lag;
                 }
             },
-            (_, verdict) => refusal(verdict, error),
+            (_, verdict) => refused.take().unwrap_or_else(|| refusal(verdict, error)),
         };
         self.settle(outcome, world)
     }

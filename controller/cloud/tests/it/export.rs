@@ -302,17 +302,13 @@ async fn one_bad_object_stops_no_other() {
 #[tokio::test]
 async fn late_replicas_lost_answers_and_a_busy_service_change_nothing_in_the_end() {
     let mut world = World::start(Config {
-        replication_delay: Duration::ZERO..Duration::from_millis(800),
-        faults: Faults {
-            unavailable: 0.03,
-            lost_answer: 0.05,
-            concurrency_error: 0.03,
-            ..Faults::default()
-        },
         seed: 11,
         ..Config::default()
     })
     .await;
+    world
+        .tenant
+        .set_replication_delay(Duration::ZERO..Duration::from_millis(800));
     world.tenant.set_faults(Faults {
         unavailable: 0.03,
         lost_answer: 0.05,
