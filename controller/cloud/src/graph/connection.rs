@@ -345,3 +345,40 @@ pub(crate) fn backoff(attempt: u32) -> Duration {
     let whole = Duration::from_millis(250) * 2_u32.pow(attempt.clamp(1, 6));
     whole.mul_f64(rand::rng().random_range(0.5..1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credentials::{Auth, Cloud, Credentials};
+
+    #[test]
+    fn a_next_link_is_followed_as_it_is_and_never_to_another_host() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let credentials = Credentials {
+            tenant_id: "t".to_owned(),
+            client_id: "c".to_owned(),
+            auth: Auth::ClientSecret("s".to_owned().into()),
+        };
+        let session = Session::new(credentials, Cloud::Global.endpoints(), None).unwrap();
+        let connection = Connection::new(Arc::new(session), Settings::default());
+        let next = |link: &str| connection.next(&json!({ "@odata.nextLink": link }));
+        let link = "https://graph.microsoft.com/v1.0/users?$skiptoken=a%20b";
+        assert_eq!(
+            next(link).unwrap().as_deref(),
+            Some("/users?$skiptoken=a%20b")
+        );
+        for foreign in [
+            "https://graph.microsoft.com.evil.example/v1.0/users",
+            "https://evil.example/v1.0/users",
+            "https://graph.microsoft.com/v1.0@evil.example/users",
+            "http://graph.microsoft.com/v1.0/users",
+            "nonsense",
+        ] {
+            assert!(
+                matches!(next(foreign), Err(GraphError::ForeignLink { .. })),
+                "{foreign}"
+            );
+        }
+        assert!(connection.next(&json!({})).unwrap().is_none());
+    }
+}

@@ -333,12 +333,11 @@ impl<'a> Export<'a> {
                 continue;
             };
             task.sent = false;
-            let then = match &answer {
-                Some(answer) => task.answered(answer, &mut self.world),
-                None => {
-                    task.unanswered(call);
-                    Then::Again(None)
-                }
+            let then = if let Some(answer) = &answer {
+                task.answered(answer, &mut self.world)
+            } else {
+                task.unanswered(call);
+                Then::Again(None)
             };
             let throttled = answer.is_some_and(|answer| answer.status == 429);
             self.follow(index, &then, throttled);

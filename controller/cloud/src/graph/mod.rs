@@ -7,12 +7,14 @@ mod answer;
 mod attribute;
 mod call;
 mod connection;
+mod create;
 mod export;
 mod pace;
 mod password;
 mod permission;
 mod read;
 mod setup;
+mod step;
 mod task;
 mod view;
 

@@ -322,7 +322,9 @@ impl GraphTarget {
                 .map(|user| self.object(Class::User, user, request, privileged))
                 .collect::<Result<Vec<_>, _>>()?;
             next = self.connection.next(&page)?;
-            users.iter().for_each(|user| remember(view, user));
+            for user in &users {
+                remember(view, user);
+            }
             if !users.is_empty() {
                 events(Observation::Batch(users));
             }

@@ -13,9 +13,9 @@ use std::{
 use plumbline_engine::{
     anchor::Anchor,
     entry::Class,
-    operation::{Change, Lane, Member, Operation, Outcome},
+    operation::{Change, Lane, Operation, Outcome},
     reason::Reason,
-    target::{Changes, Mark, TargetId, Value, Values},
+    target::{Changes, Mark, TargetId, Values},
 };
 use serde_json::{Map, Value as Json, json};
 use tokio::time::Instant;
@@ -25,23 +25,13 @@ use super::{
     attribute,
     call::Call,
     connection::Answer,
-    password,
+    create::{Found, Stage, create_call, first_id, found},
+    step::{peer_is_young, step_call},
     view::View,
 };
 
 /// Most links that one write may change.
 const LINKS: usize = 20;
-
-/// Where a create is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Send,
-    /// Look for what a lost answer may have made.
-    Look,
-    /// Look for who holds the value that is taken; then among the deleted.
-    LookHolder,
-    LookDeleted,
-}
 
 #[derive(Debug)]
 enum Work {
@@ -122,13 +112,18 @@ impl World<'_> {
         self.outcomes.push((position, outcome));
     }
 
-    fn is_creating(&self, anchor: &Anchor) -> bool {
+    pub(super) fn is_creating(&self, anchor: &Anchor) -> bool {
         [Class::User, Class::Group]
             .iter()
             .any(|class| self.creating.contains(&(*class, anchor.clone())))
     }
 
-    fn mark_body(&self, mark: &Mark, class: Class, changes: &Changes) -> Map<String, Json> {
+    pub(super) fn mark_body(
+        &self,
+        mark: &Mark,
+        class: Class,
+        changes: &Changes,
+    ) -> Map<String, Json> {
         let mut body = attribute::write(class, changes);
         body.insert(self.mark.to_owned(), json!(mark.to_string()));
         if class == Class::User {
@@ -141,22 +136,11 @@ impl World<'_> {
     }
 }
 
-fn unique_name(mark: &Mark) -> String {
-    format!("plumbline-{}-{}", mark.owner, mark.anchor.hex())
-}
-
-fn text<'a>(values: &'a Values, name: &str) -> Option<&'a str> {
-    match values.get(name) {
-        Some(Value::Text(text)) => Some(text),
-        _ => None,
-    }
-}
-
 fn done() -> Outcome {
     Outcome::Done { id: None }
 }
 
-fn not_yet() -> Outcome {
+pub(super) fn not_yet() -> Outcome {
     Outcome::NotYet { retry_after: None }
 }
 
@@ -326,11 +310,7 @@ impl Task {
     pub(super) fn answered(&mut self, answer: &Answer, world: &mut World<'_>) -> Then {
         let (verdict, error) = answer.judge();
         match verdict {
-            Verdict::Throttled => {
-                self.put_back();
-                return Then::Again(answer.retry_after);
-            }
-            Verdict::Unauthorized | Verdict::Again => {
+            Verdict::Throttled | Verdict::Unauthorized | Verdict::Again => {
                 self.put_back();
                 return Then::Again(answer.retry_after);
             }
@@ -371,20 +351,18 @@ impl Task {
             return Then::Settled;
         };
         let outcome = match (*stage, verdict) {
-            (Stage::Send, Verdict::Success) => match answer.body.get("id").and_then(Json::as_str) {
-                Some(id) => {
-                    let id = TargetId(id.into());
-                    world
-                        .view
-                        .born(class, mark.anchor.clone(), id.clone(), world.now);
-                    Outcome::Done { id: Some(id) }
-                }
-                // An upsert that found the group answers without a body.
-                None => {
+            (Stage::Send, Verdict::Success) => {
+                let Some(id) = answer.body.get("id").and_then(Json::as_str) else {
+                    // An upsert that found the group answers without a body.
                     *stage = Stage::Look;
                     return Then::Go;
-                }
-            },
+                };
+                let id = TargetId(id.into());
+                world
+                    .view
+                    .born(class, mark.anchor.clone(), id.clone(), world.now);
+                Outcome::Done { id: Some(id) }
+            }
             (Stage::Send, Verdict::Conflict) => {
                 *conflict = Some(error.target.clone().unwrap_or_default());
                 *stage = Stage::LookHolder;
@@ -413,10 +391,12 @@ impl Task {
                         *stage = Stage::LookDeleted;
                         return Then::Go;
                     }
-                    _ if let Some(outcome) = refused.take() => outcome,
                     _ => {
-                        *stage = Stage::Send;
-                        return Then::Go;
+                        let Some(outcome) = refused.take() else {
+                            *stage = Stage::Send;
+                            return Then::Go;
+                        };
+                        outcome
                     }
                 }
             }
@@ -425,17 +405,17 @@ impl Task {
                 *stage = Stage::Send;
                 return Then::Lag;
             }
-            (Stage::LookDeleted, Verdict::Success) => match first_id(&answer.body) {
-                Some(id) => Outcome::Conflict {
-                    attribute: conflict.take().filter(|name| !name.is_empty()),
-                    holder: Some(format!("deleted item {id}")),
-                },
-                // Nobody holds it as far as this replica knows: it may be our own create, not visible yet.
-                None => {
+            (Stage::LookDeleted, Verdict::Success) => {
+                let Some(id) = first_id(&answer.body) else {
+                    // Nobody holds it as far as this replica knows: it may be our own create, not visible yet.
                     *stage = Stage::LookHolder;
                     return Then::Lag;
+                };
+                Outcome::Conflict {
+                    attribute: conflict.take().filter(|name| !name.is_empty()),
+                    holder: Some(format!("deleted item {id}")),
                 }
-            },
+            }
             (_, verdict) => refused.take().unwrap_or_else(|| refusal(verdict, error)),
         };
         self.settle(outcome, world)
@@ -631,19 +611,6 @@ impl Task {
     }
 }
 
-fn peer_is_young(change: &Change, world: &World<'_>) -> bool {
-    let id = match change {
-        Change::SetManager {
-            manager: Some(manager),
-        } => world.view.id(Class::User, manager),
-        Change::RemoveMember {
-            member: Member::Ours(member),
-        } => world.view.member(member),
-        _ => None,
-    };
-    id.is_some_and(|id| world.view.is_young(id, world.now))
-}
-
 /// The outcome of an answer that nothing is to be done about.
 fn refusal(verdict: Verdict, error: &ErrorBody) -> Outcome {
     let reason = match verdict {
@@ -654,76 +621,6 @@ fn refusal(verdict: Verdict, error: &ErrorBody) -> Outcome {
         reason,
         message: format!("{}: {}", error.code, error.message),
     }
-}
-
-fn create_call(
-    class: Class,
-    mark: &Mark,
-    values: &Values,
-    stage: Stage,
-    world: &World<'_>,
-) -> Call {
-    if class == Class::Group {
-        let name = unique_name(mark);
-        if stage != Stage::Send {
-            return Call::find_group(&name, world.mark);
-        }
-        let mut body = attribute::write_new(class, values);
-        body.insert("mailEnabled".to_owned(), json!(false));
-        body.insert("securityEnabled".to_owned(), json!(true));
-        body.insert(world.mark.to_owned(), json!(mark.to_string()));
-        return Call::upsert_group(&name, Json::Object(body));
-    }
-    let immutable_id = mark.anchor.immutable_id();
-    match stage {
-        Stage::Send => {
-            let mut body = attribute::write_new(class, values);
-            body.insert(world.mark.to_owned(), json!(mark.to_string()));
-            body.insert("onPremisesImmutableId".to_owned(), json!(immutable_id));
-            body.insert(
-                "passwordProfile".to_owned(),
-                json!({"password": password::random(), "forceChangePasswordNextSignIn": false}),
-            );
-            Call::create_user(Json::Object(body))
-        }
-        Stage::Look => Call::find_users(&immutable_id, None, None, world.mark),
-        Stage::LookHolder => Call::find_users(
-            &immutable_id,
-            text(values, "userPrincipalName"),
-            text(values, "mail"),
-            world.mark,
-        ),
-        Stage::LookDeleted => Call::find_deleted_users(&immutable_id),
-    }
-}
-
-enum Found {
-    Ours(TargetId),
-    /// Who holds the key or the value, by name.
-    Other(String),
-}
-
-/// What a look by key found: one object, or a list of them.
-fn found(body: &Json, mark: &Mark, world: &World<'_>) -> Option<Found> {
-    let listed = body.get("value").and_then(Json::as_array);
-    let single = body.get("id").is_some().then_some(body);
-    let objects: Vec<&Json> = listed.into_iter().flatten().chain(single).collect();
-    let ours = mark.to_string();
-    let field =
-        |object: &Json, name: &str| object.get(name).and_then(Json::as_str).map(str::to_owned);
-    let is_ours = |object: &&&Json| field(object, world.mark).as_ref() == Some(&ours);
-    if let Some(object) = objects.iter().find(is_ours) {
-        return field(object, "id").map(|id| Found::Ours(TargetId(id.into())));
-    }
-    let other = objects.first()?;
-    ["userPrincipalName", "displayName", "id"]
-        .iter()
-        .find_map(|name| field(other, name))
-        .map(Found::Other)
-}
-
-fn first_id(body: &Json) -> Option<&str> {
-    body.get("value")?.as_array()?.first()?.get("id")?.as_str()
 }
 
 fn next_page(body: &Json, root: &str) -> Option<String> {
@@ -766,64 +663,4 @@ fn next_members(
         .map(|(_, _, id)| format!("{}/directoryObjects/{id}", world.root))
         .collect();
     Next::Send(Call::add_members(&group.0, &urls))
-}
-
-fn step_call(
-    class: Class,
-    id: &TargetId,
-    change: &Change,
-    step: u8,
-    world: &World<'_>,
-) -> Result<Next, Outcome> {
-    let patch = |body: Map<String, Json>| match class {
-        Class::Group => Call::patch_group(&id.0, Json::Object(body)),
-        _ => Call::patch_user(&id.0, Json::Object(body)),
-    };
-    let needs_mark = matches!(
-        change,
-        Change::Disable | Change::Delete | Change::RemoveMember { .. }
-    );
-    if needs_mark && !world.view.is_marked(id) {
-        return Err(Outcome::Refused {
-            reason: Reason::RefusedByTarget,
-            message: format!("{id} did not bear our mark when it was last read; it is left alone"),
-        });
-    }
-    Ok(Next::Send(match (change, step) {
-        (Change::Restore { .. }, 0) => Call::restore(&id.0),
-        (Change::Restore { .. }, 2) if class == Class::Group => Call::get_group(&id.0),
-        (Change::Restore { .. }, 2) => Call::get_user(&id.0),
-        (Change::Restore { mark, changes } | Change::Adopt { mark, changes }, _) => {
-            patch(world.mark_body(mark, class, changes))
-        }
-        (Change::Update { changes }, _) => patch(attribute::write(class, changes)),
-        (Change::SetManager { manager: None }, _) => Call::clear_manager(&id.0),
-        (
-            Change::SetManager {
-                manager: Some(manager),
-            },
-            _,
-        ) => match world.view.id(Class::User, manager) {
-            Some(peer) => Call::set_manager(&id.0, &format!("{}/users/{peer}", world.root)),
-            None if world.is_creating(manager) => return Ok(Next::Wait),
-            None => return Err(not_yet()),
-        },
-        (Change::Disable, 0) => patch(
-            [("accountEnabled".to_owned(), json!(false))]
-                .into_iter()
-                .collect(),
-        ),
-        (Change::Disable, _) => Call::revoke_sessions(&id.0),
-        (Change::Delete, _) if class == Class::Group => Call::delete_group(&id.0),
-        (Change::Delete, _) => Call::delete_user(&id.0),
-        (Change::RemoveMember { member }, _) => {
-            let peer = match member {
-                Member::Foreign(id) => id,
-                Member::Ours(anchor) => world.view.member(anchor).ok_or_else(not_yet)?,
-            };
-            Call::remove_member(&id.0, &peer.0)
-        }
-        // These two are work of another kind; see `Task::new`.
-        (Change::Create { .. } | Change::AddMember { .. }, _) => return Ok(Next::Settled),
-    }))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use plumbline_engine::{
     entry::Class,
     operation::{Change, Member, Outcome},
+    port::Target as _,
     reason::Reason,
     target::{TargetId, Value},
 };
@@ -391,4 +392,75 @@ async fn an_adopted_object_gets_our_mark() {
             .export(vec![operation(Class::User, "eve", Change::Disable)])
             .await,
     );
+}
+
+fn company(people: usize, groups: usize) -> Vec<plumbline_engine::operation::Operation> {
+    let mut operations: Vec<_> = (0..people).map(|n| create_user(&format!("u{n}"))).collect();
+    operations.extend((0..groups).map(|n| create_group(&format!("g{n}"))));
+    operations.extend((0..groups).flat_map(|group| {
+        (0..30).map(move |n| add(&format!("g{group}"), &format!("u{}", (n + group) % people)))
+    }));
+    operations
+}
+
+#[tokio::test]
+async fn an_export_killed_in_the_middle_converges_without_a_duplicate() {
+    let mut world = World::start(Config::default()).await;
+    world.read().await;
+    let killed = tokio::sync::Notify::new();
+    let leave = Leave::default();
+    let mut reported = 0;
+    let mut report = |_, _| {
+        reported += 1;
+        if reported == 150 {
+            killed.notify_one();
+        }
+    };
+    tokio::select! {
+        result = world.target.export(company(200, 10), &leave, &mut report) => panic!("not killed: {result:?}"),
+        () = killed.notified() => {}
+    }
+    // The next process knows nothing but what it reads.
+    world.target = world.target.sibling();
+    world.read().await;
+    let outcomes = world.export(company(200, 10)).await;
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| is_done(outcome) || *outcome == Outcome::AlreadySo),
+        "{outcomes:?}"
+    );
+    assert_eq!(
+        (world.tenant.users().len(), world.tenant.groups().len()),
+        (200, 10)
+    );
+    for group in world.tenant.groups() {
+        assert_eq!(group["members"].as_array().unwrap().len(), 30);
+    }
+    world.assert_clean();
+}
+
+#[tokio::test]
+async fn a_permit_withdrawn_in_the_middle_starts_no_further_request() {
+    let mut world = World::start(Config::default()).await;
+    world.read().await;
+    let leave = Leave::default();
+    let mut outcomes = Vec::new();
+    let result = world
+        .target
+        .export(company(400, 0), &leave, &mut |_, outcome| {
+            outcomes.push(outcome);
+            leave.withdraw();
+        })
+        .await;
+    result.unwrap();
+    assert_eq!(outcomes.len(), 400);
+    let done = outcomes.iter().filter(|outcome| is_done(outcome)).count();
+    let not_sent = outcomes
+        .iter()
+        .filter(|outcome| **outcome == Outcome::NotSent)
+        .count();
+    assert_eq!(done + not_sent, 400, "answers under way were waited for");
+    assert!(done <= 80, "four batches may be under way: {done}");
+    assert_eq!(world.tenant.users().len(), done);
 }

@@ -6,6 +6,8 @@ use plumbline_cloud::PaceLimit;
 use plumbline_engine::operation::Outcome;
 use plumbline_lab::tenant::{Config, Quota};
 
+use plumbline_lab::tenant::Faults;
+
 use crate::fixture::{World, add, create_group, create_user, is_done};
 
 #[tokio::test]
@@ -26,15 +28,15 @@ async fn an_initial_export_fills_its_batches() {
     .await;
     world.read().await;
     world.tenant.clear_log();
-    let mut operations: Vec<_> = (0..400).map(|n| create_user(&format!("u{n}"))).collect();
-    operations.extend((0..40).map(|n| create_group(&format!("g{n}"))));
-    operations.extend((0..40).flat_map(|group| {
+    let mut operations: Vec<_> = (0..2_000).map(|n| create_user(&format!("u{n}"))).collect();
+    operations.extend((0..200).map(|n| create_group(&format!("g{n}"))));
+    operations.extend((0..200).flat_map(|group| {
         (0..50).map(move |n| add(&format!("g{group}"), &format!("u{}", n + group)))
     }));
     let outcomes = world.export(operations).await;
     assert!(outcomes.iter().all(is_done));
-    // 400 users, 40 groups, 40 × 3 member writes.
-    let fewest: u64 = (400 + 40 + 120) / 20;
+    // 2,000 users, 200 groups, 200 × 3 member writes.
+    let fewest: u64 = (2_000 + 200 + 600) / 20;
     let batches = world.tenant.seen().batches;
     assert!(
         batches * 10 <= fewest * 11,
@@ -107,4 +109,55 @@ async fn the_permitted_writes_are_used() {
     let permitted = 160.0 + 100.0 * seconds;
     assert!(600.0 >= 0.95 * permitted, "{seconds} s");
     assert!(world.tenant.refused_twice().is_empty());
+}
+
+#[tokio::test]
+async fn late_replicas_and_a_small_quota_together_end_right() {
+    let quota = Quota {
+        count: 300,
+        window: Duration::from_secs(3),
+    };
+    let limit = PaceLimit {
+        writes: 600,
+        window: Duration::from_secs(6),
+    };
+    let config = Config {
+        write_quota: quota,
+        ..Config::default()
+    };
+    let mut world = World::start_with_pace(config, limit).await;
+    world
+        .tenant
+        .set_replication_delay(Duration::ZERO..Duration::from_secs(3));
+    world.tenant.set_faults(Faults {
+        unavailable: 0.02,
+        lost_answer: 0.02,
+        concurrency_error: 0.02,
+        ..Faults::default()
+    });
+    world.read().await;
+    let mut operations: Vec<_> = (0..300).map(|n| create_user(&format!("u{n}"))).collect();
+    operations.extend((0..20).map(|n| create_group(&format!("g{n}"))));
+    operations.extend((0..20).flat_map(|group| {
+        (0..25).map(move |n| add(&format!("g{group}"), &format!("u{}", n + group)))
+    }));
+    let outcomes = world.export(operations).await;
+    let other: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| !is_done(outcome) && **outcome != Outcome::AlreadySo)
+        .collect();
+    assert!(other.is_empty(), "{other:?}");
+    assert_eq!(
+        (world.tenant.users().len(), world.tenant.groups().len()),
+        (300, 20)
+    );
+    for group in world.tenant.groups() {
+        assert_eq!(group["members"].as_array().map(Vec::len), Some(25));
+    }
+    assert!(
+        world.tenant.refused_twice().is_empty(),
+        "{:?}",
+        world.tenant.refused_twice()
+    );
+    world.assert_clean();
 }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use plumbline_cloud::{Auth, Credentials, GraphTarget, Session, Settings};
+use futures::future::BoxFuture;
+use plumbline_cloud::{Auth, Credentials, GraphTarget, Session, Settings, TokenProvider};
 use plumbline_engine::{port::Failure as _, reason::Reason};
 use plumbline_lab::{
     tenant::{Config, LabTenant},
     tls::Identity,
 };
+use secrecy::SecretString;
 
 use crate::fixture::{World, create_user, endpoints, session};
 
@@ -94,4 +96,25 @@ async fn no_secret_is_in_debug_output() {
     let world = World::start(Config::default()).await;
     let secret = world.tenant.client_secret();
     assert!(!format!("{:?}", world.target).contains(&secret));
+}
+
+struct Provider;
+
+impl TokenProvider for Provider {
+    fn token(
+        &self,
+    ) -> BoxFuture<'_, Result<SecretString, Box<dyn std::error::Error + Send + Sync>>> {
+        Box::pin(async { Ok("not-a-token-of-a-trusted-issuer".to_owned().into()) })
+    }
+}
+
+#[tokio::test]
+async fn a_federated_token_is_asked_for_and_passed_on() {
+    let tenant = LabTenant::start(Config::default()).await.unwrap();
+    let (refused, text) = reason(session(&tenant, Auth::Federated(Arc::new(Provider)))).await;
+    assert_eq!(refused, Reason::TokenRejected);
+    assert!(
+        text.contains("AADSTS") && !text.contains("not-a-token"),
+        "{text}"
+    );
 }
