@@ -8,13 +8,7 @@ use plumbline_engine::reason::Reason;
 use reqwest::{Certificate, Client, Response, redirect};
 
 /// Named in every request.
-#[derive(Clone, Copy, Debug)]
-pub struct UserAgent;
-
-impl UserAgent {
-    /// `plumbline/<version>`.
-    pub const TEXT: &str = concat!("plumbline/", env!("CARGO_PKG_VERSION"));
-}
+const USER_AGENT: &str = concat!("plumbline/", env!("CARGO_PKG_VERSION"));
 
 /// Longest body that is read: a page of 999 users with all attributes stays well below.
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
@@ -103,7 +97,7 @@ fn is_tls(error: &(dyn Error + 'static)) -> bool {
 /// The client of one tenant.
 pub(crate) fn client(ca_pem: Option<&str>) -> Result<Client, HttpError> {
     let mut builder = Client::builder()
-        .user_agent(UserAgent::TEXT)
+        .user_agent(USER_AGENT)
         .https_only(true)
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT)

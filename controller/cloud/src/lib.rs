@@ -14,5 +14,5 @@ pub use graph::{
     Defined, GraphError, GraphTarget, MARK_NAME, PaceLimit, Permission, RequestObserver,
     RequestRecord, Settings, TenantFacts, permissions,
 };
-pub use http::{HttpError, UserAgent};
+pub use http::HttpError;
 pub use session::{Session, SessionError};

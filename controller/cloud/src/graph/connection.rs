@@ -86,6 +86,8 @@ pub(crate) struct Answer {
     /// `x-ms-throttle-limit-percentage`, as a share of the quota.
     pub(crate) used: Option<f64>,
     pub(crate) body: Value,
+    /// The number of the token that it was asked with.
+    token: u64,
 }
 
 impl Answer {
@@ -197,6 +199,7 @@ impl Connection {
             used,
             // An empty or foreign body (a proxy's page) has no fields; the status decides.
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+            token: number,
         })
     }
 
@@ -242,6 +245,7 @@ impl Connection {
                     retry_after: outer.retry_after,
                     used: outer.used,
                     body: outer.body.clone(),
+                    token: outer.token,
                 });
             }
             return Ok(answers);
@@ -255,7 +259,7 @@ impl Connection {
             else {
                 continue;
             };
-            let answer = part(response);
+            let answer = part(response, outer.token);
             self.observe(&RequestRecord {
                 method: call.method(),
                 path: call.template(),
@@ -265,6 +269,9 @@ impl Connection {
                 duration: started.elapsed(),
             });
             *slot = Some(answer);
+        }
+        if answers.iter().flatten().any(|answer| answer.status == 401) {
+            self.session.forget(outer.token).await;
         }
         Ok(answers)
     }
@@ -319,7 +326,7 @@ impl Connection {
     }
 }
 
-fn part(response: &Value) -> Answer {
+fn part(response: &Value, token: u64) -> Answer {
     let header = |name: &str| {
         let headers = response.get("headers")?.as_object()?;
         let found = headers
@@ -337,6 +344,7 @@ fn part(response: &Value) -> Answer {
             .map(Duration::from_secs_f64),
         used: header("x-ms-throttle-limit-percentage"),
         body: response.get("body").cloned().unwrap_or(Value::Null),
+        token,
     }
 }
 
