@@ -1,0 +1,96 @@
+//! What the export needs to know of the last read: which ids bear our mark, and which anchor stands for which id. What was
+//! made since is laid over it, for a read may come from a replica that has not seen it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use plumbline_engine::{anchor::Anchor, entry::Class, target::TargetId};
+use tokio::time::Instant;
+
+/// Replicas usually agree in seconds; an object this young may still be missing on one.
+const YOUNG: Duration = Duration::from_secs(120);
+/// Confirmed writes outlive a read for this long.
+const OVERLAY: Duration = Duration::from_secs(600);
+
+#[derive(Clone, Debug)]
+struct Birth {
+    at: Instant,
+    class: Class,
+    anchor: Anchor,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    pub(crate) owner: String,
+    peers: HashMap<(Class, Anchor), TargetId>,
+    marked: HashSet<TargetId>,
+    births: HashMap<TargetId, Birth>,
+}
+
+impl View {
+    pub(crate) fn new(owner: &str) -> Self {
+        Self {
+            owner: owner.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// An object with our mark was read.
+    pub(crate) fn seen(&mut self, class: Class, anchor: Anchor, id: TargetId) {
+        self.marked.insert(id.clone());
+        self.peers.insert((class, anchor), id);
+    }
+
+    /// An object became ours by our own write.
+    pub(crate) fn born(&mut self, class: Class, anchor: Anchor, id: TargetId, now: Instant) {
+        let birth = Birth {
+            at: now,
+            class,
+            anchor: anchor.clone(),
+        };
+        self.births.insert(id.clone(), birth);
+        self.seen(class, anchor, id);
+    }
+
+    pub(crate) fn forget(&mut self, class: Class, anchor: &Anchor, id: &TargetId) {
+        self.marked.remove(id);
+        self.births.remove(id);
+        self.peers.remove(&(class, anchor.clone()));
+    }
+
+    /// Lays over this new view what the old one knows from writes of the last minutes.
+    pub(crate) fn lay_over(&mut self, old: &View, now: Instant) {
+        if self.owner != old.owner {
+            return;
+        }
+        for (id, birth) in &old.births {
+            if now.saturating_duration_since(birth.at) < OVERLAY {
+                let key = (birth.class, birth.anchor.clone());
+                self.marked.insert(id.clone());
+                self.peers.entry(key).or_insert_with(|| id.clone());
+                self.births.insert(id.clone(), birth.clone());
+            }
+        }
+    }
+
+    pub(crate) fn is_marked(&self, id: &TargetId) -> bool {
+        self.marked.contains(id)
+    }
+
+    pub(crate) fn is_young(&self, id: &TargetId, now: Instant) -> bool {
+        let birth = self.births.get(id);
+        birth.is_some_and(|birth| now.saturating_duration_since(birth.at) < YOUNG)
+    }
+
+    pub(crate) fn id(&self, class: Class, anchor: &Anchor) -> Option<&TargetId> {
+        self.peers.get(&(class, anchor.clone()))
+    }
+
+    /// A member: a user, else a group.
+    pub(crate) fn member(&self, anchor: &Anchor) -> Option<&TargetId> {
+        self.id(Class::User, anchor)
+            .or_else(|| self.id(Class::Group, anchor))
+    }
+}
