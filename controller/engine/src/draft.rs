@@ -16,15 +16,15 @@ use crate::{
     guard::{Hold, Managed, hold},
     identity::{Identity, Joined, Reading, ScopeCounts, join},
     leaving::{Leaving, Sources, leaving},
-    matching::{Found, Matches, ViewIndex, find},
+    matching::{Found, Matches, ViewIndex, find, name},
     memory::Memory,
-    operation::{Change, Operation},
+    operation::{Change, Member, Operation},
     plan::{Counts, Plan, operation_digest, sort},
     quarantine::{Quarantined, refusal_key, settle},
     reason::Reason,
     reference::Peers,
     target::{Mark, TargetId, TargetObject, Value, Values},
-    target_view::TargetView,
+    target_view::{TargetView, our_anchor},
     unique,
 };
 
@@ -35,6 +35,46 @@ pub(crate) struct Drafted {
     pub(crate) wake: Option<Timestamp>,
     pub(crate) scopes: BTreeMap<String, ScopeCounts>,
     pub(crate) ids: BTreeMap<Anchor, TargetId>,
+}
+
+/// What people call the objects that operations and holds name.
+fn called(
+    operations: &[Operation],
+    holds: &[Hold],
+    joined: &Joined<'_>,
+    view: &TargetView,
+    configuration: &Configuration,
+) -> BTreeMap<Anchor, String> {
+    let held = holds.iter().flat_map(|hold| &hold.operations);
+    let mut wanted: BTreeSet<&Anchor> = BTreeSet::new();
+    for operation in operations.iter().chain(held) {
+        wanted.insert(&operation.anchor);
+        wanted.extend(match &operation.change {
+            Change::AddMember { member } | Change::RemoveMember { member: Member::Ours(member) } => Some(member),
+            Change::SetManager { manager } => manager.as_ref(),
+            _ => None,
+        });
+    }
+    let mut called = BTreeMap::new();
+    for object in view.live() {
+        if let Some(anchor) = our_anchor(object, &configuration.owner)
+            && wanted.contains(anchor)
+        {
+            called.insert(anchor.clone(), name(object));
+        }
+    }
+    let attributes = [configuration.capabilities.sign_in_name, "displayName"];
+    for anchor in wanted {
+        let Some(identity) = joined.identities.get(anchor) else { continue };
+        let found = attributes.iter().find_map(|attribute| match identity.desired.get(*attribute) {
+            Some(Some(Value::Text(text))) => Some(text.clone()),
+            _ => None,
+        });
+        if let Some(text) = found {
+            called.insert(anchor.clone(), text);
+        }
+    }
+    called
 }
 
 /// Makes the plan.
@@ -140,6 +180,7 @@ pub(crate) fn plan<'a>(
     } = draft;
     let plan = &mut drafted.plan;
     plan.quarantine = settle(quarantine, memory);
+    plan.names = called(&operations, &holds, &joined, view, configuration);
     plan.operations = operations;
     plan.holds = holds;
     drafted.wake = wake.into_iter().chain(gone.wake).min();

@@ -22,6 +22,8 @@ pub enum HoldClass {
 }
 
 impl HoldClass {
+    pub const ALL: [Self; 3] = [Self::Deletions, Self::Disables, Self::MembershipRemovals];
+
     /// The word in digests, status and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

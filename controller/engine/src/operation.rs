@@ -179,3 +179,20 @@ pub enum Outcome {
     /// Not sent: the permit was withdrawn (suspended, edited, Lease lost, shutting down).
     NotSent,
 }
+
+impl Outcome {
+    /// The word in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done { .. } => "done",
+            Self::AlreadySo => "alreadySo",
+            Self::Rewritten { .. } => "rewritten",
+            Self::NotYet { .. } => "notYet",
+            Self::Conflict { .. } => "conflict",
+            Self::Refused { .. } => "refused",
+            Self::Gone => "gone",
+            Self::Unknown => "unknown",
+            Self::NotSent => "notSent",
+        }
+    }
+}

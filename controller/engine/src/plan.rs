@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    anchor::Anchor,
     guard::Hold,
     operation::{Change, ChangeKind, Member, Operation},
     quarantine::Quarantined,
@@ -70,6 +71,8 @@ pub struct Plan {
     pub faults: Vec<ScopeFault>,
     pub counts: Counts,
     pub unsupported: Unsupported,
+    /// What people call the objects of the operations and holds; no part of the digest.
+    pub(crate) names: BTreeMap<Anchor, String>,
 }
 
 /// A scope that cannot be decided for now.
@@ -112,6 +115,11 @@ impl Plan {
             *counts.entry(operation.change.kind()).or_default() += 1;
         }
         counts
+    }
+
+    /// What people call an object that an operation or a hold names: its sign-in name, else its display name.
+    pub fn name(&self, anchor: &Anchor) -> Option<&str> {
+        self.names.get(anchor).map(String::as_str)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -36,6 +36,7 @@ struct Written {
 }
 
 /// Remembers what was written last.
+#[expect(missing_debug_implementations, reason = "the context has none")]
 pub struct Publisher {
     context: Arc<Context>,
     written: BTreeMap<Subject, Written>,

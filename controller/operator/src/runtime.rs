@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use kube::ResourceExt as _;
+use kube::Resource as _;
 use plumbline_crds::{CloudTenant, DirectoryConnector, DirectorySync};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

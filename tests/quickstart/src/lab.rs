@@ -8,10 +8,9 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use plumbline::{
-    cloud_tenant::dereference::dereference,
+    cloud_tenant::define_mark,
     host::{Host, folder::Folder},
     manifest::{self, Manifests},
-    telemetry::metrics::{Metrics, TargetRequests},
 };
 use plumbline_lab::{
     company::{Company, Dialect, ObjectId},
@@ -97,9 +96,7 @@ impl Lab {
         let manifests = self.load()?;
         let tenant = manifests.world.tenants.values().next().context("the examples have a CloudTenant")?.clone();
         let host: Arc<dyn Host> = Arc::new(Folder::new(manifests, Some(self.secrets())));
-        let credentials = dereference(&host, &tenant).await.map_err(|problem| anyhow!("{}", problem.message))?;
-        let observer = Arc::new(TargetRequests(Arc::new(Metrics::default())));
-        plumbline::cloud_tenant::define_mark(credentials, observer).await.map_err(|problem| anyhow!("{}", problem.message))?;
+        define_mark(&host, &tenant).await.map_err(|problem| anyhow!("{}", problem.message))?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use plumbline_engine::{
     entry::Class,
+    format::Format,
     target::{AttributeRule, Capabilities, Changes, Shape, Value, Values},
 };
 use serde_json::{Map, Value as Json, json};
@@ -22,6 +23,14 @@ const fn text(class: Class, name: &'static str, max_length: Option<u32>) -> Attr
         required: false,
         unique: false,
         together: None,
+        format: None,
+    }
+}
+
+const fn formatted(format: Format, rule: AttributeRule) -> AttributeRule {
+    AttributeRule {
+        format: Some(format),
+        ..rule
     }
 }
 
@@ -74,9 +83,12 @@ const RULES: &[AttributeRule] = &[
         shape: Shape::Flag,
         ..required(text(Class::User, "accountEnabled", None))
     },
-    unique(required(user("userPrincipalName", 113))),
+    formatted(
+        Format::UserPrincipalName,
+        unique(required(user("userPrincipalName", 113))),
+    ),
     required(user("displayName", 256)),
-    required(user("mailNickname", 64)),
+    formatted(Format::MailNickname, required(user("mailNickname", 64))),
     user("givenName", 64),
     user("surname", 64),
     user("jobTitle", 128),
@@ -91,12 +103,12 @@ const RULES: &[AttributeRule] = &[
     user("mobilePhone", 64),
     list("businessPhones", 1, 64),
     user("faxNumber", 64),
-    unique(kept(user("mail", 113))),
-    list("otherMails", 250, 250),
+    formatted(Format::Mail, unique(kept(user("mail", 113)))),
+    formatted(Format::Mail, list("otherMails", 250, 250)),
     user("employeeId", 16),
     user("employeeType", 128),
-    user("preferredLanguage", 64),
-    kept(user("usageLocation", 2)),
+    formatted(Format::Language, user("preferredLanguage", 64)),
+    formatted(Format::CountryCode, kept(user("usageLocation", 2))),
     together(ORGANIZATION, user("division", 64)),
     together(ORGANIZATION, user("costCenter", 64)),
     user("extensionAttribute1", 1024),
@@ -116,7 +128,10 @@ const RULES: &[AttributeRule] = &[
     user("extensionAttribute15", 1024),
     required(text(Class::Group, "displayName", Some(256))),
     text(Class::Group, "description", Some(1024)),
-    required(text(Class::Group, "mailNickname", Some(64))),
+    formatted(
+        Format::MailNickname,
+        required(text(Class::Group, "mailNickname", Some(64))),
+    ),
 ];
 
 /// What Graph can do.

@@ -152,6 +152,9 @@ pub struct GraphTarget {
 }
 
 impl GraphTarget {
+    /// What Graph can do, known without a session.
+    pub const CAPABILITIES: &'static Capabilities = &attribute::CAPABILITIES;
+
     /// A target over this session. Nothing is sent yet.
     pub fn new(session: Arc<Session>, settings: Settings) -> Self {
         let application = session.client_id().replace('-', "");
@@ -177,7 +180,7 @@ impl Target for GraphTarget {
     type Error = GraphError;
 
     fn capabilities(&self) -> &'static Capabilities {
-        &attribute::CAPABILITIES
+        Self::CAPABILITIES
     }
 
     async fn read(

@@ -1,6 +1,6 @@
 //! `plumbline sync`: the real loop over a folder of manifests, without a cluster.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -85,7 +85,7 @@ async fn watch(run: &FolderRun, since: Timestamp) -> anyhow::Result<()> {
 }
 
 /// One notice as one line.
-pub fn line(notice: &Notice) -> String {
+fn line(notice: &Notice) -> String {
     let mark = if notice.warning { "warning" } else { "note" };
     format!("{mark}: {} {}: {}", notice.subject, notice.reason, notice.note)
 }

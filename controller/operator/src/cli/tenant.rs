@@ -3,14 +3,12 @@
 use std::{process::ExitCode, sync::Arc};
 
 use clap::{Args, Subcommand};
-use plumbline_cloud::{Defined, Session};
+use plumbline_cloud::Defined;
 
 use super::{FolderArgs, block_on, load};
 use crate::{
-    cloud_tenant::dereference::dereference,
+    cloud_tenant::define_mark,
     host::{Host, folder::Folder},
-    problem::Problem,
-    telemetry::metrics::{Metrics, TargetRequests},
 };
 
 #[derive(Debug, Subcommand)]
@@ -40,17 +38,11 @@ pub(super) fn run(command: TenantCommand) -> anyhow::Result<ExitCode> {
         .collect();
     anyhow::ensure!(!tenants.is_empty(), "`{}` holds no such CloudTenant", folder.folder.display());
     let host: Arc<dyn Host> = Arc::new(Folder::new(manifests, folder.secrets));
-    let metrics = Arc::new(Metrics::default());
     block_on(async move {
         for (key, tenant) in tenants {
-            let result = async {
-                let credentials = dereference(&host, &tenant).await?;
-                let session = Session::new(credentials, Arc::new(TargetRequests(metrics.clone()))).map_err(|error| Problem::of(&error))?;
-                session.define_mark().await.map_err(|error| Problem::of(&error))
-            };
-            match result.await {
-                Ok(Defined::Created(name)) => println!("CloudTenant {key}: `{name}` is defined now"),
-                Ok(Defined::Existed(name)) => println!("CloudTenant {key}: `{name}` was defined already"),
+            match define_mark(&host, &tenant).await {
+                Ok(Defined::Created) => println!("CloudTenant {key}: the mark is defined now"),
+                Ok(Defined::Existed) => println!("CloudTenant {key}: the mark was defined already"),
                 Err(problem) => anyhow::bail!("CloudTenant {key}: {}: {}", problem.reason, problem.message),
             }
         }

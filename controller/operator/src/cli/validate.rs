@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 use clap::Args;
 use plumbline_cloud::GraphTarget;
 use plumbline_crds::ServerType as Claimed;
-use plumbline_engine::{entry::ServerType, port::Target as _};
+use plumbline_engine::entry::ServerType;
 
 use super::{FolderArgs, OutputArgs};
 use crate::{
@@ -62,7 +62,7 @@ fn cells(fault: &Fault) -> [String; 4] {
 }
 
 /// What schemas cannot see: references, expressions, filters, mappings.
-pub fn check(manifests: &Manifests) -> Vec<Fault> {
+fn check(manifests: &Manifests) -> Vec<Fault> {
     let world = &manifests.world;
     let mut faults = Vec::new();
     let mut add = |kind: Kind, key: &Key, problem: Problem| {

@@ -3,20 +3,41 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use plumbline_cloud::{Auth, Cloud, Credentials, Endpoints, TokenProvider, TokenProviderError};
+use plumbline_cloud::{Auth, Cloud, Credentials, Endpoints, Session, TokenProvider};
 use plumbline_crds::{EntraCloud, CloudTenant, EntraTenant};
 use plumbline_engine::reason::Reason;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     directory_connector::dereference::{ca, text},
+    fingerprint::Fingerprint,
     host::{Host, Store},
     problem::Problem,
     world::Key,
 };
 
-/// The adapter's credentials, with the secrets as they are now.
-pub async fn dereference(host: &Arc<dyn Host>, tenant: &CloudTenant) -> Result<Credentials, Problem> {
+/// What a session is made of, with the secrets as they are now.
+#[derive(Debug)]
+pub struct Access {
+    credentials: Credentials,
+    endpoints: Endpoints,
+    ca_pem: Option<Vec<u8>>,
+    /// Tells this access from another.
+    pub fingerprint: Fingerprint,
+}
+
+impl Access {
+    /// A session; nothing is sent yet.
+    pub fn session(self) -> Result<Session, Problem> {
+        let ca_pem = self.ca_pem.as_deref().map(std::str::from_utf8).transpose().map_err(|_| {
+            Problem::new(Reason::TLSFailed, "`spec.entra.tls.caRef`: the certificates are not PEM text")
+        })?;
+        Session::new(self.credentials, self.endpoints, ca_pem).map_err(|error| Problem::of(&error))
+    }
+}
+
+/// Fetches all of it.
+pub async fn dereference(host: &Arc<dyn Host>, tenant: &CloudTenant) -> Result<Access, Problem> {
     let key = Key::of(tenant);
     let Some(entra) = &tenant.spec.entra else {
         return Err(Problem::new(Reason::InvalidSpec, "`spec.entra` must be given"));
@@ -26,13 +47,16 @@ pub async fn dereference(host: &Arc<dyn Host>, tenant: &CloudTenant) -> Result<C
         Some(reference) => Some(ca(&**host, &key.namespace, reference, "spec.entra.tls.caRef").await?),
         None => None,
     };
-    Ok(Credentials {
-        tenant_id: entra.tenant_id.clone(),
-        client_id: entra.client_id.clone(),
-        auth: auth(host, &key, entra, &endpoints).await?,
-        endpoints,
-        ca_pem,
-    })
+    let auth = auth(host, &key, entra, &endpoints).await?;
+    let secret = match &auth {
+        Auth::ClientSecret(secret) => secret.expose_secret().as_bytes(),
+        Auth::Certificate { key_pem, .. } => key_pem.expose_secret().as_bytes(),
+        Auth::Federated(_) => &[],
+    };
+    let certificate = if let Auth::Certificate { certificate_pem, .. } = &auth { certificate_pem.as_bytes() } else { &[] };
+    let fingerprint = Fingerprint::of(&[format!("{entra:?}").as_bytes(), secret, certificate, ca_pem.as_deref().unwrap_or_default()]);
+    let credentials = Credentials { tenant_id: entra.tenant_id.clone(), client_id: entra.client_id.clone(), auth };
+    Ok(Access { credentials, endpoints, ca_pem, fingerprint })
 }
 
 fn endpoints(entra: &EntraTenant) -> Result<Endpoints, Problem> {
@@ -85,13 +109,9 @@ struct AccountToken {
 }
 
 impl TokenProvider for AccountToken {
-    fn token(&self) -> BoxFuture<'_, Result<SecretString, TokenProviderError>> {
+    fn token(&self) -> BoxFuture<'_, Result<SecretString, Box<dyn std::error::Error + Send + Sync>>> {
         Box::pin(async move {
-            self.host.service_account_token(&self.account, &self.audience).await.map_err(|error| TokenProviderError(Box::new(error)))
+            Ok(self.host.service_account_token(&self.account, &self.audience).await?)
         })
-    }
-
-    fn name(&self) -> String {
-        format!("ServiceAccount {}", self.account)
     }
 }

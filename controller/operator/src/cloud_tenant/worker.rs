@@ -4,13 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use plumbline_cloud::{Credentials, Session, TenantFacts};
+use plumbline_cloud::{GraphTarget, Settings, TenantFacts};
 use plumbline_crds::CloudTenant;
+use plumbline_engine::reason::Reason;
 use tokio::sync::{Notify, watch};
 use tracing::{Instrument as _, info_span, warn};
 
 use super::dereference::dereference;
-use crate::{context::Context, permit::Tenure, problem::Problem, world::Key};
+use crate::{context::Context, fingerprint::Fingerprint, permit::Tenure, problem::Problem, world::Key};
 
 /// How often a tenant that answers is looked at.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -22,7 +23,8 @@ const RETRY: Duration = Duration::from_secs(10);
 pub struct State {
     /// Attempts ended since the worker started.
     pub finished: u64,
-    pub session: Option<Arc<Session>>,
+    /// The connection to the tenant, with the write budget that all syncs share. `None` while it does not work.
+    pub target: Option<Arc<GraphTarget>>,
     pub facts: Option<TenantFacts>,
     pub last_contact: Option<Timestamp>,
     pub problem: Option<Problem>,
@@ -59,7 +61,7 @@ async fn run(
     state: watch::Sender<State>,
     kick: Arc<Notify>,
 ) {
-    let mut used: Option<(Credentials, Arc<Session>)> = None;
+    let mut used: Option<(Fingerprint, Arc<GraphTarget>)> = None;
     loop {
         let tenant = specification.borrow_and_update().clone();
         let result = tokio::select! {
@@ -74,10 +76,10 @@ async fn run(
         state.send_modify(|state| {
             state.finished += 1;
             match result {
-                Ok((session, facts)) => {
+                Ok((target, facts)) => {
                     *state = State {
                         finished: state.finished,
-                        session: Some(session),
+                        target: Some(target),
                         facts: Some(facts),
                         last_contact: Some(Timestamp::now()),
                         problem: None,
@@ -85,7 +87,7 @@ async fn run(
                 }
                 Err(problem) => {
                     warn!(reason = %problem.reason, message = problem.message, "tenant not ready");
-                    state.session = None;
+                    state.target = None;
                     state.problem = Some(problem);
                 }
             }
@@ -101,18 +103,23 @@ async fn run(
 async fn attempt(
     context: &Context,
     tenant: &CloudTenant,
-    used: &mut Option<(Credentials, Arc<Session>)>,
-) -> Result<(Arc<Session>, TenantFacts), Problem> {
-    let credentials = dereference(&context.host, tenant).await?;
-    let session = match used {
-        Some((same, session)) if *same == credentials => session.clone(),
+    used: &mut Option<(Fingerprint, Arc<GraphTarget>)>,
+) -> Result<(Arc<GraphTarget>, TenantFacts), Problem> {
+    let access = dereference(&context.host, tenant).await?;
+    let target = match used {
+        Some((same, target)) if *same == access.fingerprint => target.clone(),
         _ => {
-            let session = Session::new(credentials.clone(), context.observer.clone()).map_err(|error| Problem::of(&error))?;
-            let session = Arc::new(session);
-            *used = Some((credentials, session.clone()));
-            session
+            let fingerprint = access.fingerprint;
+            let settings = Settings { observer: Some(context.observer.clone()), ..Settings::default() };
+            let target = Arc::new(GraphTarget::new(Arc::new(access.session()?), settings));
+            *used = Some((fingerprint, target.clone()));
+            target
         }
     };
-    let facts = session.probe().await.map_err(|error| Problem::of(&error))?;
-    Ok((session, facts))
+    let facts = target.probe().await.map_err(|error| Problem::of(&error))?;
+    if facts.mark_attribute.is_none() {
+        let message = "the directory extension `plumblineOwner` is not defined for the application; run `plumbline tenant init` once";
+        return Err(Problem::new(Reason::MarkNotDefined, message));
+    }
+    Ok((target, facts))
 }

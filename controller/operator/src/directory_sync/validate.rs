@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plumbline_crds::{plumbline_crds::Adopt, AttributeMapping, UserDeprovision, DirectorySync, SoftMatch};
+use plumbline_crds::{AttributeMapping, SoftMatch, UserDeprovision};
 use plumbline_engine::{
     configuration::{Adopt, Configuration, ConnectorSettings, Deprovision, Guard, Limit, Matching},
     entry::{Class, ServerType},

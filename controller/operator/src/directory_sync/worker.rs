@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, sync::{Arc, Mutex}, time::Duration};
 
 use jiff::Timestamp;
-use plumbline_cloud::{GraphTarget, Session};
+use plumbline_cloud::GraphTarget;
 use plumbline_crds::Mode;
 use plumbline_engine::{
     engine::Engine,
@@ -85,8 +85,8 @@ struct Worker {
     key: Key,
     report: watch::Sender<Report>,
     engine: Option<SharedEngine>,
-    /// The adapter, and the session it was made for.
-    target: Option<(Arc<Session>, GraphTarget)>,
+    /// Our view of the tenant, and the connection it was made over.
+    target: Option<(Arc<GraphTarget>, GraphTarget)>,
 }
 
 impl Worker {
@@ -210,17 +210,20 @@ impl Worker {
             Problem::new(Reason::DependencyNotReady, format!("CloudTenant `{tenant_name}`: {}: {}", problem.reason, problem.message))
         };
         let mut state = parts.tenant.state.clone();
-        let session = {
+        let connection = {
             let state = state.wait_for(|state| state.finished > 0).await.map_err(|_| gone(&tenant_name))?;
-            match (&state.session, &state.problem) {
+            match (&state.target, &state.problem) {
                 (_, Some(problem)) => return Err(of_tenant(problem)),
-                (Some(session), None) => session.clone(),
+                (Some(target), None) => target.clone(),
                 (None, None) => return Err(gone(&tenant_name)),
             }
         };
         let target = match &mut self.target {
-            Some((used, target)) if Arc::ptr_eq(used, &session) => target,
-            slot => &mut slot.insert((session.clone(), GraphTarget::new(session))).1,
+            Some((used, target)) if Arc::ptr_eq(used, &connection) => target,
+            slot => {
+                let sibling = connection.sibling();
+                &mut slot.insert((connection, sibling)).1
+            }
         };
         let request = lock(engine).target_read();
         let result = target.read(&request, &mut |event| lock(engine).observe(event, Timestamp::now())).await;

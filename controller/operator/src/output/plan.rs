@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use plumbline_engine::{
+    anchor::Anchor,
     operation::{Change, ChangeKind, Operation},
     plan::Plan,
 };
@@ -22,7 +23,7 @@ pub fn json(sync: &Key, plan: &Plan) -> Value {
             "operation": operation.change.kind().as_str(),
             "class": operation.class.as_str(),
             "anchor": operation.anchor.to_string(),
-            "name": plan.name(operation.class, &operation.anchor),
+            "name": plan.name(&operation.anchor),
             "target": operation.target.as_ref().map(ToString::to_string),
         });
         let details = details(operation);
@@ -117,10 +118,10 @@ pub fn headline(sync: &Key, plan: &Plan) -> String {
 
 pub(super) fn row(plan: &Plan, operation: &Operation) -> Vec<String> {
     let details = details(operation);
-    let peer = details.peer.map(|peer| plan.name_of_anchor(&peer).map_or(peer, str::to_owned));
+    let peer = details.peer.map(|peer| plan.name(&Anchor::from_text(&peer)).map_or(peer, str::to_owned));
     let what = peer.unwrap_or_else(|| details.attributes.join(", "));
     let anchor = operation.anchor.to_string();
-    let name = plan.name(operation.class, &operation.anchor).unwrap_or(&anchor);
+    let name = plan.name(&operation.anchor).unwrap_or(&anchor);
     vec![operation.change.kind().as_str().into(), operation.class.as_str().into(), shorten(name, 36), shorten(&what, 56)]
 }
 

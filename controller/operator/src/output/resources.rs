@@ -29,7 +29,7 @@ pub fn resources(world: &World, statuses: &Statuses, since: Timestamp) -> serde_
     let now = Timestamp::now();
     let mut tables = Vec::new();
     for (kind, objects) in objects {
-        let definitions = plumbline_crds::all().map_err(serde::ser::Error::custom)?;
+        let definitions = plumbline_crds::all();
         let Some(definition) = definitions.into_iter().find(|definition| definition.spec.names.kind == kind.as_str()) else { continue };
         let columns = definition.spec.versions.into_iter().next().and_then(|version| version.additional_printer_columns).unwrap_or_default();
         let columns: Vec<_> = columns.into_iter().filter(|column| column.priority.unwrap_or(0) == 0).collect();
