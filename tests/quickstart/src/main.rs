@@ -2,7 +2,10 @@
 //! folder host, and a few changes to watch arrive. Nothing to install, nothing leaves the machine.
 #![forbid(unsafe_code)]
 
-use std::time::{Duration, Instant};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
@@ -35,11 +38,20 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<()> {
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         return Err(anyhow!("another TLS provider was installed before ours"));
     }
-    let args = Args::parse();
     logs::start(Format::Text, &args.log_level)?;
     let started = Instant::now();
     let mut lab = Lab::start(args.people).await?;

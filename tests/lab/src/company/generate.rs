@@ -334,17 +334,17 @@ impl Company {
     }
 
     /// The address with a number when it is taken.
+    /// The name itself, or with the first number behind it that gives a name nobody has.
     fn unique(&mut self, address: &str) -> String {
-        let count = self
-            .logins
-            .entry(address.to_owned())
-            .and_modify(|count| *count += 1)
-            .or_insert(1);
-        if *count == 1 {
-            address.to_owned()
-        } else {
-            format!("{address}{count}")
+        let mut name = address.to_owned();
+        let mut count = self.logins.get(address).copied().unwrap_or(0);
+        while self.logins.contains_key(&name) {
+            count += 1;
+            name = format!("{address}{}", count + 1);
         }
+        self.logins.insert(address.to_owned(), count);
+        self.logins.entry(name.clone()).or_insert(0);
+        name
     }
 
     /// First letter and family name, as many firms do; sAMAccountName allows 20 characters and few signs.
