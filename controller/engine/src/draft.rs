@@ -50,7 +50,10 @@ fn called(
     for operation in operations.iter().chain(held) {
         wanted.insert(&operation.anchor);
         wanted.extend(match &operation.change {
-            Change::AddMember { member } | Change::RemoveMember { member: Member::Ours(member) } => Some(member),
+            Change::AddMember { member }
+            | Change::RemoveMember {
+                member: Member::Ours(member),
+            } => Some(member),
             Change::SetManager { manager } => manager.as_ref(),
             _ => None,
         });
@@ -65,11 +68,16 @@ fn called(
     }
     let attributes = [configuration.capabilities.sign_in_name, "displayName"];
     for anchor in wanted {
-        let Some(identity) = joined.identities.get(anchor) else { continue };
-        let found = attributes.iter().find_map(|attribute| match identity.desired.get(*attribute) {
-            Some(Some(Value::Text(text))) => Some(text.clone()),
-            _ => None,
-        });
+        let Some(identity) = joined.identities.get(anchor) else {
+            continue;
+        };
+        let found =
+            attributes
+                .iter()
+                .find_map(|attribute| match identity.desired.get(*attribute) {
+                    Some(Some(Value::Text(text))) => Some(text.clone()),
+                    _ => None,
+                });
         if let Some(text) = found {
             called.insert(anchor.clone(), text);
         }

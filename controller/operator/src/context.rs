@@ -27,7 +27,13 @@ impl Context {
         observer: Arc<dyn RequestObserver>,
         mode: Option<Mode>,
     ) -> Self {
-        Self { host, state, metrics, observer, mode }
+        Self {
+            host,
+            state,
+            metrics,
+            observer,
+            mode,
+        }
     }
 
     /// The mode in which a sync runs here.

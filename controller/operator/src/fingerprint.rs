@@ -24,7 +24,10 @@ mod tests {
 
     #[test]
     fn parts_are_told_apart() {
-        assert_ne!(Fingerprint::of(&[b"ab", b"c"]), Fingerprint::of(&[b"a", b"bc"]));
+        assert_ne!(
+            Fingerprint::of(&[b"ab", b"c"]),
+            Fingerprint::of(&[b"a", b"bc"])
+        );
         assert_eq!(Fingerprint::of(&[b"ab"]), Fingerprint::of(&[b"ab"]));
     }
 }

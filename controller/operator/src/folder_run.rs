@@ -39,10 +39,20 @@ impl FolderRun {
         let host = Arc::new(Folder::new(manifests, secrets));
         let metrics = Arc::new(Metrics::default());
         let observer = Arc::new(TargetRequests(metrics.clone()));
-        let runtime = Runtime::new(Arc::new(Context::new(host.clone(), StateFolder::new(state), metrics, observer, mode)));
+        let runtime = Runtime::new(Arc::new(Context::new(
+            host.clone(),
+            StateFolder::new(state),
+            metrics,
+            observer,
+            mode,
+        )));
         let reports = runtime.reports();
         let task = tokio::spawn(runtime.run(host.worlds(), stop));
-        Self { host, reports, task }
+        Self {
+            host,
+            reports,
+            task,
+        }
     }
 
     /// The reports of all syncs, as they change.
@@ -53,9 +63,20 @@ impl FolderRun {
     /// Waits until every sync has concluded a cycle, or failed to.
     pub async fn first_cycle(&self) -> BTreeMap<Key, Result<Report, Problem>> {
         let expected: Vec<Key> = self.host.worlds().borrow().syncs.keys().cloned().collect();
-        let settled = |report: &Report| matches!(report.phase, Phase::Concluded | Phase::Failed(_) | Phase::Suspended);
+        let settled = |report: &Report| {
+            matches!(
+                report.phase,
+                Phase::Concluded | Phase::Failed(_) | Phase::Suspended
+            )
+        };
         let mut reports = self.reports.clone();
-        let all = reports.wait_for(|reports| expected.iter().all(|key| reports.get(key).is_some_and(settled))).await;
+        let all = reports
+            .wait_for(|reports| {
+                expected
+                    .iter()
+                    .all(|key| reports.get(key).is_some_and(settled))
+            })
+            .await;
         let reports = all.map(|reports| reports.clone()).unwrap_or_default();
         reports
             .into_iter()

@@ -28,13 +28,20 @@ impl Tenure {
     }
 
     pub fn held(&self) -> bool {
-        self.0.borrow().is_some_and(|deadline| Instant::now() < deadline)
+        self.0
+            .borrow()
+            .is_some_and(|deadline| Instant::now() < deadline)
     }
 
     /// Resolves when the tenure is held.
     pub async fn won(&mut self) {
         // A closed channel (the process is shutting down) never wins.
-        if self.0.wait_for(|deadline| deadline.is_some_and(|at| Instant::now() < at)).await.is_err() {
+        if self
+            .0
+            .wait_for(|deadline| deadline.is_some_and(|at| Instant::now() < at))
+            .await
+            .is_err()
+        {
             std::future::pending::<()>().await;
         }
     }
@@ -89,13 +96,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_permit_ends_with_its_deadline_or_its_cancellation() {
         let (sender, receiver) = watch::channel(Some(Instant::now() + Duration::from_millis(30)));
-        let permit = RunPermit { tenure: Tenure::new(receiver), cancel: Arc::new(CancellationToken::new()) };
+        let permit = RunPermit {
+            tenure: Tenure::new(receiver),
+            cancel: Arc::new(CancellationToken::new()),
+        };
         assert!(permit.granted());
         sender.send_replace(None);
         assert!(!permit.granted());
         permit.withdrawn().await;
 
-        let unlimited = RunPermit { tenure: Tenure::unlimited(), cancel: Arc::new(CancellationToken::new()) };
+        let unlimited = RunPermit {
+            tenure: Tenure::unlimited(),
+            cancel: Arc::new(CancellationToken::new()),
+        };
         assert!(unlimited.granted());
         unlimited.cancel.cancel();
         assert!(!unlimited.granted());

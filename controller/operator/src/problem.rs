@@ -14,7 +14,10 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self {
+            reason,
+            message: message.into(),
+        }
     }
 
     /// The whole chain of causes of an adapter's error, with its next step.
@@ -31,7 +34,11 @@ impl Problem {
     pub fn is_terminal(&self) -> bool {
         matches!(
             self.reason,
-            Reason::InvalidCELExpression | Reason::InvalidLDAPFilter | Reason::InvalidSpec | Reason::ServerTypeMismatch | Reason::MarkNotDefined
+            Reason::InvalidCELExpression
+                | Reason::InvalidLDAPFilter
+                | Reason::InvalidSpec
+                | Reason::ServerTypeMismatch
+                | Reason::MarkNotDefined
         )
     }
 }

@@ -26,7 +26,12 @@ const PROGRESS: Duration = Duration::from_secs(5);
 /// How long to wait after a write that failed.
 const RETRY: Duration = Duration::from_secs(2);
 /// The fields that move on without anything having happened.
-const TIMES: [&str; 4] = ["lastSyncTime", "lastReadTime", "lastContactTime", "lastRenewTime"];
+const TIMES: [&str; 4] = [
+    "lastSyncTime",
+    "lastReadTime",
+    "lastContactTime",
+    "lastRenewTime",
+];
 
 struct Written {
     status: Value,
@@ -44,12 +49,19 @@ pub struct Publisher {
 
 impl Publisher {
     pub fn new(context: Arc<Context>) -> Self {
-        Self { context, written: BTreeMap::new() }
+        Self {
+            context,
+            written: BTreeMap::new(),
+        }
     }
 
     /// Writes a status if it is due.
-    pub async fn publish<K, S>(&mut self, subject: Subject, resource: &K, (status, standing): (S, Standing))
-    where
+    pub async fn publish<K, S>(
+        &mut self,
+        subject: Subject,
+        resource: &K,
+        (status, standing): (S, Standing),
+    ) where
         K: kube::Resource,
         S: Serialize,
     {
@@ -61,11 +73,18 @@ impl Publisher {
         if !self.is_due(&subject, &status, &standing) {
             return;
         }
-        let result = self.context.host.write_status(&subject, status.clone()).await;
+        let result = self
+            .context
+            .host
+            .write_status(&subject, status.clone())
+            .await;
         if let Err(error) = &result {
             warn!(%subject, error = crate::problem::chain(error), "status not written; tried again");
         }
-        let before = self.written.get(&subject).map(|written| written.standing.clone());
+        let before = self
+            .written
+            .get(&subject)
+            .map(|written| written.standing.clone());
         if result.is_ok() {
             self.context.metrics.standing(&subject, &standing);
             if let Some(notice) = notice(&subject, resource, before.as_ref(), &standing) {
@@ -73,8 +92,20 @@ impl Publisher {
             }
         }
         let failed = result.is_err();
-        let standing = if failed { before.unwrap_or(standing) } else { standing };
-        self.written.insert(subject, Written { status, standing, at: Instant::now(), failed });
+        let standing = if failed {
+            before.unwrap_or(standing)
+        } else {
+            standing
+        };
+        self.written.insert(
+            subject,
+            Written {
+                status,
+                standing,
+                at: Instant::now(),
+                failed,
+            },
+        );
     }
 
     /// Drops what is remembered of resources that are gone.
@@ -96,14 +127,19 @@ impl Publisher {
     }
 
     fn is_due(&self, subject: &Subject, status: &Value, standing: &Standing) -> bool {
-        let Some(written) = self.written.get(subject) else { return true };
+        let Some(written) = self.written.get(subject) else {
+            return true;
+        };
         if written.failed {
             return written.at.elapsed() >= RETRY;
         }
         if written.status == *status {
             return false;
         }
-        if matches!((&written.standing, standing), (Standing::Progressing(_), Standing::Progressing(_))) {
+        if matches!(
+            (&written.standing, standing),
+            (Standing::Progressing(_), Standing::Progressing(_))
+        ) {
             return written.at.elapsed() >= PROGRESS;
         }
         without_times(&written.status) != without_times(status) || written.at.elapsed() >= AT_REST
@@ -111,11 +147,15 @@ impl Publisher {
 
     /// The world may lag behind our own writes; a condition that did not turn keeps the time that we wrote.
     fn with_transition_times(&self, subject: &Subject, mut status: Value) -> Value {
-        let Some(written) = self.written.get(subject) else { return status };
+        let Some(written) = self.written.get(subject) else {
+            return status;
+        };
         let before = written.status.get("conditions").and_then(Value::as_array);
         let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
         for condition in conditions.into_iter().flatten() {
-            let same = before.into_iter().flatten().find(|before| before["type"] == condition["type"] && before["status"] == condition["status"]);
+            let same = before.into_iter().flatten().find(|before| {
+                before["type"] == condition["type"] && before["status"] == condition["status"]
+            });
             if let Some(same) = same {
                 condition["lastTransitionTime"] = same["lastTransitionTime"].clone();
             }
@@ -129,19 +169,31 @@ fn without_times(status: &Value) -> Value {
     if let Some(fields) = status.as_object_mut() {
         TIMES.iter().for_each(|name| drop(fields.remove(*name)));
         if let Some(connectors) = fields.get_mut("connectors").and_then(Value::as_array_mut) {
-            connectors.iter_mut().filter_map(Value::as_object_mut).for_each(|connector| drop(connector.remove("lastReadTime")));
+            connectors
+                .iter_mut()
+                .filter_map(Value::as_object_mut)
+                .for_each(|connector| drop(connector.remove("lastReadTime")));
         }
     }
     status
 }
 
 /// What people are told when a resource turns: not progress, and not the first success of something that never failed.
-fn notice<K: kube::Resource>(subject: &Subject, resource: &K, before: Option<&Standing>, now: &Standing) -> Option<Notice> {
+fn notice<K: kube::Resource>(
+    subject: &Subject,
+    resource: &K,
+    before: Option<&Standing>,
+    now: &Standing,
+) -> Option<Notice> {
     let (warning, reason, note) = match now {
         Standing::Ready(reason, message) => (false, *reason, message.clone()),
         Standing::Waiting(reason, message) => (true, *reason, message.clone()),
         Standing::Failing(problem) => (true, problem.reason, problem.message.clone()),
-        Standing::Suspended => (false, Reason::Suspended, "suspended; nothing is read or written".into()),
+        Standing::Suspended => (
+            false,
+            Reason::Suspended,
+            "suspended; nothing is read or written".into(),
+        ),
         Standing::Progressing(_) => return None,
     };
     let said = match before {
@@ -150,5 +202,11 @@ fn notice<K: kube::Resource>(subject: &Subject, resource: &K, before: Option<&St
         Some(Standing::Suspended) => Some(Reason::Suspended),
         Some(Standing::Progressing(_)) | None => None,
     };
-    (said != Some(reason)).then(|| Notice { subject: subject.clone(), uid: resource.meta().uid.clone(), warning, reason, note })
+    (said != Some(reason)).then(|| Notice {
+        subject: subject.clone(),
+        uid: resource.meta().uid.clone(),
+        warning,
+        reason,
+        note,
+    })
 }

@@ -82,23 +82,35 @@ impl Runtime {
                 sync.task
             })
             .collect();
-        if tokio::time::timeout(STOP_LIMIT, futures::future::join_all(tasks)).await.is_err() {
-            tracing::warn!(seconds = STOP_LIMIT.as_secs(), "a sync did not stop in time");
+        if tokio::time::timeout(STOP_LIMIT, futures::future::join_all(tasks))
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                seconds = STOP_LIMIT.as_secs(),
+                "a sync did not stop in time"
+            );
         }
     }
 
     /// Makes the workers what the world asks for.
     fn reconcile(&mut self, world: &World) {
         let context = &self.context;
-        keep(&mut self.connectors, &world.connectors, |key, specification| {
-            Connector::start(context.clone(), key.clone(), specification)
+        keep(
+            &mut self.connectors,
+            &world.connectors,
+            |key, specification| Connector::start(context.clone(), key.clone(), specification),
+        );
+        keep(&mut self.tenants, &world.tenants, |key, specification| {
+            Tenant::start(context.clone(), key.clone(), specification)
         });
-        keep(&mut self.tenants, &world.tenants, |key, specification| Tenant::start(context.clone(), key.clone(), specification));
         self.syncs.retain(|key, sync| {
             let keep = world.syncs.contains_key(key);
             if !keep {
                 sync.input.borrow().cancel.cancel();
-                self.connectors.values().for_each(|running| running.worker.unsubscribe(key));
+                self.connectors
+                    .values()
+                    .for_each(|running| running.worker.unsubscribe(key));
                 self.context.metrics.forget(key);
             }
             keep
@@ -106,7 +118,9 @@ impl Runtime {
         for (key, sync) in &world.syncs {
             let input = self.input(world, sync);
             match self.syncs.entry(key.clone()) {
-                Entry::Vacant(slot) => drop(slot.insert(Sync::start(self.context.clone(), key.clone(), input))),
+                Entry::Vacant(slot) => {
+                    drop(slot.insert(Sync::start(self.context.clone(), key.clone(), input)))
+                }
                 Entry::Occupied(mut running) => {
                     if running.get().task.is_finished() {
                         // A panic in a worker ends that worker alone.
@@ -126,16 +140,28 @@ impl Runtime {
             let key = Key::of(&**sync);
             let gone = |name: &str| directory_sync::worker::gone(name);
             let tenant_name = &sync.spec.tenant_ref.name;
-            let tenant = self.tenants.get(&key.sibling(tenant_name)).ok_or_else(|| gone(tenant_name))?.worker.clone();
+            let tenant = self
+                .tenants
+                .get(&key.sibling(tenant_name))
+                .ok_or_else(|| gone(tenant_name))?
+                .worker
+                .clone();
             let connectors = specs
                 .connectors
                 .keys()
                 .map(|name| {
-                    let running = self.connectors.get(&key.sibling(name)).ok_or_else(|| gone(name))?;
+                    let running = self
+                        .connectors
+                        .get(&key.sibling(name))
+                        .ok_or_else(|| gone(name))?;
                     Ok((name.clone(), running.worker.clone()))
                 })
                 .collect::<Result<_, _>>()?;
-            Ok(Arc::new(Parts { specs, connectors, tenant }))
+            Ok(Arc::new(Parts {
+                specs,
+                connectors,
+                tenant,
+            }))
         });
         Input {
             generation: sync.meta().generation,
@@ -149,44 +175,91 @@ impl Runtime {
 
     async fn publish(&mut self, world: &World) {
         for (key, connector) in &world.connectors {
-            let Some(running) = self.connectors.get(key) else { continue };
-            let status = directory_connector::status::status(connector, &running.worker.state.borrow());
-            self.publisher.publish(subject(Kind::DirectoryConnector, key), &**connector, status).await;
+            let Some(running) = self.connectors.get(key) else {
+                continue;
+            };
+            let status =
+                directory_connector::status::status(connector, &running.worker.state.borrow());
+            self.publisher
+                .publish(subject(Kind::DirectoryConnector, key), &**connector, status)
+                .await;
         }
         for (key, tenant) in &world.tenants {
-            let Some(running) = self.tenants.get(key) else { continue };
+            let Some(running) = self.tenants.get(key) else {
+                continue;
+            };
             let status = cloud_tenant::status::status(tenant, &running.worker.state.borrow());
-            self.publisher.publish(subject(Kind::CloudTenant, key), &**tenant, status).await;
+            self.publisher
+                .publish(subject(Kind::CloudTenant, key), &**tenant, status)
+                .await;
         }
         for (key, scope) in &world.scopes {
-            let connector = world.connectors.contains_key(&key.sibling(&scope.spec.connector_ref.name));
-            let reports = self.syncs.iter().filter(|(sync, _)| sync.namespace == key.namespace);
-            let report = reports.filter_map(|(_, sync)| sync.report.borrow().scopes.get(&key.name).cloned()).next();
+            let connector = world
+                .connectors
+                .contains_key(&key.sibling(&scope.spec.connector_ref.name));
+            let reports = self
+                .syncs
+                .iter()
+                .filter(|(sync, _)| sync.namespace == key.namespace);
+            let report = reports
+                .filter_map(|(_, sync)| sync.report.borrow().scopes.get(&key.name).cloned())
+                .next();
             let status = sync_scope::status::status(scope, connector, report.as_ref());
-            self.publisher.publish(subject(Kind::SyncScope, key), &**scope, status).await;
+            self.publisher
+                .publish(subject(Kind::SyncScope, key), &**scope, status)
+                .await;
         }
-        self.reports.send_replace(self.syncs.iter().map(|(key, sync)| (key.clone(), sync.report.borrow().clone())).collect());
+        self.reports.send_replace(
+            self.syncs
+                .iter()
+                .map(|(key, sync)| (key.clone(), sync.report.borrow().clone()))
+                .collect(),
+        );
         for (key, sync) in &world.syncs {
-            let Some(running) = self.syncs.get(key) else { continue };
+            let Some(running) = self.syncs.get(key) else {
+                continue;
+            };
             let report = running.report.borrow().clone();
-            let connectors = self.connectors.iter().filter(|(connector, _)| connector.namespace == key.namespace);
-            let connectors = connectors.map(|(connector, running)| (connector.name.clone(), running.worker.state.borrow().clone())).collect();
+            let connectors = self
+                .connectors
+                .iter()
+                .filter(|(connector, _)| connector.namespace == key.namespace);
+            let connectors = connectors
+                .map(|(connector, running)| {
+                    (
+                        connector.name.clone(),
+                        running.worker.state.borrow().clone(),
+                    )
+                })
+                .collect();
             let status = directory_sync::status::status(sync, &report, &connectors);
-            self.publisher.publish(subject(Kind::DirectorySync, key), &**sync, status).await;
+            self.publisher
+                .publish(subject(Kind::DirectorySync, key), &**sync, status)
+                .await;
         }
         self.publisher.forget_others(world);
     }
 }
 
 fn subject(kind: Kind, key: &Key) -> Subject {
-    Subject { kind, key: key.clone() }
+    Subject {
+        kind,
+        key: key.clone(),
+    }
 }
 
 /// The reconcile-now token of a resource: ours, or Flux's.
 pub fn requested<K: kube::Resource>(resource: &K) -> Option<String> {
     let annotations = resource.meta().annotations.as_ref()?;
-    let token = annotations.get(plumbline_crds::REQUESTED_AT).or_else(|| annotations.get("reconcile.fluxcd.io/requestedAt"))?;
-    Some(token.chars().take(plumbline_crds::REQUESTED_AT_MAX).collect())
+    let token = annotations
+        .get(plumbline_crds::REQUESTED_AT)
+        .or_else(|| annotations.get("reconcile.fluxcd.io/requestedAt"))?;
+    Some(
+        token
+            .chars()
+            .take(plumbline_crds::REQUESTED_AT_MAX)
+            .collect(),
+    )
 }
 
 /// The same specs, the same switches: the run goes on.
@@ -196,7 +269,11 @@ fn same(a: &Input, b: &Input) -> bool {
         (Err(a), Err(b)) => a == b,
         _ => false,
     };
-    parts && a.generation == b.generation && a.mode == b.mode && a.suspend == b.suspend && a.requested == b.requested
+    parts
+        && a.generation == b.generation
+        && a.mode == b.mode
+        && a.suspend == b.suspend
+        && a.requested == b.requested
 }
 
 /// Starts workers for new resources, passes changed ones on, stops those of removed ones.
@@ -213,11 +290,20 @@ fn keep<K, W>(
             Entry::Vacant(slot) => {
                 let (specification, receiver) = watch::channel(object.clone());
                 let worker = start(key, receiver);
-                slot.insert(Running { specification, worker });
+                slot.insert(Running {
+                    specification,
+                    worker,
+                });
             }
             Entry::Occupied(running) => {
                 running.get().specification.send_if_modified(|before| {
-                    let version = |object: &K| (object.meta().uid.clone(), object.meta().generation, requested(object));
+                    let version = |object: &K| {
+                        (
+                            object.meta().uid.clone(),
+                            object.meta().generation,
+                            requested(object),
+                        )
+                    };
                     let changed = version(before) != version(object);
                     if changed {
                         before.clone_from(object);

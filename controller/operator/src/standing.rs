@@ -38,12 +38,20 @@ impl Standing {
     }
 
     /// The conditions, with the times of those whose status stays.
-    pub fn conditions(&self, previous: &[Condition], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
+    pub fn conditions(
+        &self,
+        previous: &[Condition],
+        generation: Option<i64>,
+        now: Timestamp,
+    ) -> Vec<Condition> {
         let wanted: Vec<(&str, &str, Reason, &str)> = match self {
             Self::Ready(reason, message) => vec![("Ready", "True", *reason, message)],
             Self::Waiting(reason, message) => vec![("Ready", "False", *reason, message)],
             Self::Progressing(message) => {
-                vec![("Ready", "Unknown", Reason::Progressing, message), ("Reconciling", "True", Reason::Progressing, message)]
+                vec![
+                    ("Ready", "Unknown", Reason::Progressing, message),
+                    ("Reconciling", "True", Reason::Progressing, message),
+                ]
             }
             Self::Failing(problem) => {
                 let (second, reason) = if problem.is_terminal() {
@@ -51,27 +59,43 @@ impl Standing {
                 } else {
                     ("Reconciling", Reason::ProgressingWithRetry)
                 };
-                vec![("Ready", "False", problem.reason, &problem.message), (second, "True", reason, &problem.message)]
+                vec![
+                    ("Ready", "False", problem.reason, &problem.message),
+                    (second, "True", reason, &problem.message),
+                ]
             }
             Self::Suspended => {
-                let kept = previous.iter().filter(|condition| condition.type_ == "Ready").cloned().collect::<Vec<_>>();
+                let kept = previous
+                    .iter()
+                    .filter(|condition| condition.type_ == "Ready")
+                    .cloned()
+                    .collect::<Vec<_>>();
                 if !kept.is_empty() {
                     return kept;
                 }
-                vec![("Ready", "Unknown", Reason::Suspended, "suspended before the first cycle; nothing was read or written")]
+                vec![(
+                    "Ready",
+                    "Unknown",
+                    Reason::Suspended,
+                    "suspended before the first cycle; nothing was read or written",
+                )]
             }
         };
         wanted
             .into_iter()
             .map(|(type_, status, reason, message)| {
-                let before = previous.iter().find(|condition| condition.type_ == type_ && condition.status == status);
+                let before = previous
+                    .iter()
+                    .find(|condition| condition.type_ == type_ && condition.status == status);
                 Condition {
                     type_: type_.into(),
                     status: status.into(),
                     reason: reason.as_str().into(),
                     message: message[..message.floor_char_boundary(MESSAGE_LIMIT)].into(),
                     observed_generation: generation,
-                    last_transition_time: before.map_or(Time(now), |condition| condition.last_transition_time.clone()),
+                    last_transition_time: before.map_or(Time(now), |condition| {
+                        condition.last_transition_time.clone()
+                    }),
                 }
             })
             .collect()
@@ -79,6 +103,14 @@ impl Standing {
 }
 
 /// `observedGeneration`: this generation once concluded, else what was observed before.
-pub fn observed(standing: &Standing, generation: Option<i64>, previous: Option<i64>) -> Option<i64> {
-    if standing.is_concluded() { generation } else { previous }
+pub fn observed(
+    standing: &Standing,
+    generation: Option<i64>,
+    previous: Option<i64>,
+) -> Option<i64> {
+    if standing.is_concluded() {
+        generation
+    } else {
+        previous
+    }
 }

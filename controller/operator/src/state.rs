@@ -25,29 +25,44 @@ pub struct StateFolder {
 
 impl StateFolder {
     pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, written: Mutex::default() }
+        Self {
+            folder,
+            written: Mutex::default(),
+        }
     }
 
     fn file(&self, key: &Key) -> Option<PathBuf> {
-        Some(self.folder.as_ref()?.join(format!("{}.{}.json", key.namespace, key.name)))
+        Some(
+            self.folder
+                .as_ref()?
+                .join(format!("{}.{}.json", key.namespace, key.name)),
+        )
     }
 
     /// What is remembered of a sync; empty when there is nothing that can be read.
     pub fn load(&self, key: &Key, scopes: &BTreeMap<String, Arc<SyncScope>>) -> Memory {
         let mut memory = Memory::default();
         if let Some(file) = self.file(key) {
-            match std::fs::read(&file).map_err(|error| error.to_string()).and_then(|bytes| {
-                serde_json::from_slice(&bytes).map_err(|error| error.to_string())
-            }) {
+            match std::fs::read(&file)
+                .map_err(|error| error.to_string())
+                .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
+            {
                 Ok(found) => memory = found,
-                Err(error) => info!(file = %file.display(), error, "no state of this sync; starting without"),
+                Err(error) => {
+                    info!(file = %file.display(), error, "no state of this sync; starting without")
+                }
             }
         }
         for (name, scope) in scopes {
             for resolved in scope.status.iter().flat_map(|status| &status.resolved) {
                 // A text that no longer parses is no longer written in the spec either.
                 if let Ok(written) = Written::parse(&resolved.written) {
-                    memory.resolve(name, &written, Anchor::from_text(&resolved.guid), &resolved.dn);
+                    memory.resolve(
+                        name,
+                        &written,
+                        Anchor::from_text(&resolved.guid),
+                        &resolved.dn,
+                    );
                 }
             }
         }
@@ -71,7 +86,9 @@ impl StateFolder {
             .and_then(|()| std::fs::rename(&partial, &file));
         match result {
             Ok(()) => drop(written.insert(key.clone(), bytes)),
-            Err(error) => warn!(file = %file.display(), %error, "state not kept; a restart will cost one full comparison"),
+            Err(error) => {
+                warn!(file = %file.display(), %error, "state not kept; a restart will cost one full comparison")
+            }
         }
     }
 }

@@ -15,12 +15,18 @@ pub struct Key {
 
 impl Key {
     pub fn of<K: Resource>(resource: &K) -> Self {
-        Self { namespace: resource.namespace().unwrap_or_default(), name: resource.name_any() }
+        Self {
+            namespace: resource.namespace().unwrap_or_default(),
+            name: resource.name_any(),
+        }
     }
 
     /// Another name in the same namespace; references never leave it.
     pub fn sibling(&self, name: &str) -> Self {
-        Self { namespace: self.namespace.clone(), name: name.to_owned() }
+        Self {
+            namespace: self.namespace.clone(),
+            name: name.to_owned(),
+        }
     }
 }
 
@@ -40,7 +46,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::DirectoryConnector, Self::CloudTenant, Self::SyncScope, Self::DirectorySync];
+    pub const ALL: [Self; 4] = [
+        Self::DirectoryConnector,
+        Self::CloudTenant,
+        Self::SyncScope,
+        Self::DirectorySync,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {

@@ -49,15 +49,25 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<()> {
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
         return Err(anyhow!("another TLS provider was installed before ours"));
     }
     logs::start(Format::Text, &args.log_level)?;
     let started = Instant::now();
     let mut lab = Lab::start(args.people).await?;
-    println!("directory  {}  {} people", lab.directory.ldaps_url(), lab.company.people().len());
+    println!(
+        "directory  {}  {} people",
+        lab.directory.ldaps_url(),
+        lab.company.people().len()
+    );
     println!("tenant     {}", lab.tenant.graph());
-    println!("manifests  {}  (copied from examples/quickstart; edit them while this runs)\n", lab.manifests().display());
+    println!(
+        "manifests  {}  (copied from examples/quickstart; edit them while this runs)\n",
+        lab.manifests().display()
+    );
     lab.define_mark().await?;
 
     println!("The plan, before anything is written:\n");
@@ -65,16 +75,39 @@ async fn run(args: Args) -> Result<()> {
 
     println!("\nApplying it:");
     let stop = CancellationToken::new();
-    let run = FolderRun::start(lab.load()?, Some(lab.secrets()), Some(lab.state()), None, stop.clone());
+    let run = FolderRun::start(
+        lab.load()?,
+        Some(lab.secrets()),
+        Some(lab.state()),
+        None,
+        stop.clone(),
+    );
     let since = Timestamp::now();
     apply(&run).await?;
-    println!("\n$ kubectl get plumbline\n{}", resources(&run.host.worlds().borrow(), &run.host.statuses().borrow(), since)?);
+    println!(
+        "\n$ kubectl get plumbline\n{}",
+        resources(
+            &run.host.worlds().borrow(),
+            &run.host.statuses().borrow(),
+            since
+        )?
+    );
 
-    println!("Changes in the directory, and when each has arrived at the tenant (`interval: 2s`):\n");
+    println!(
+        "Changes in the directory, and when each has arrived at the tenant (`interval: 2s`):\n"
+    );
     change_people(&mut lab).await?;
-    println!("\n{} users and {} groups at the tenant; {:.0} s since the start.", lab.tenant.users().len(), lab.tenant.groups().len(), started.elapsed().as_secs_f64());
+    println!(
+        "\n{} users and {} groups at the tenant; {:.0} s since the start.",
+        lab.tenant.users().len(),
+        lab.tenant.groups().len(),
+        started.elapsed().as_secs_f64()
+    );
     if !args.exit {
-        println!("Running until Ctrl-C. Try: edit `mode` or the scope in {}.", lab.manifests().display());
+        println!(
+            "Running until Ctrl-C. Try: edit `mode` or the scope in {}.",
+            lab.manifests().display()
+        );
         let folder = lab.manifests();
         tokio::select! {
             result = tokio::signal::ctrl_c() => result?,
@@ -90,9 +123,16 @@ async fn run(args: Args) -> Result<()> {
 /// One cycle in Plan mode.
 async fn show_plan(lab: &Lab) -> Result<()> {
     let stop = CancellationToken::new();
-    let run = FolderRun::start(lab.load()?, Some(lab.secrets()), None, Some(plumbline_mode()), stop.clone());
+    let run = FolderRun::start(
+        lab.load()?,
+        Some(lab.secrets()),
+        None,
+        Some(plumbline_mode()),
+        stop.clone(),
+    );
     for (key, result) in run.first_cycle().await {
-        let report = result.map_err(|problem| anyhow!("{key}: {}: {}", problem.reason, problem.message))?;
+        let report =
+            result.map_err(|problem| anyhow!("{key}: {}: {}", problem.reason, problem.message))?;
         let planned = report.plan.context("a concluded cycle has a plan")?;
         print!("{}", brief(&plan::text(&key, &planned)));
     }
@@ -112,10 +152,19 @@ fn brief(text: &str) -> String {
     for block in text.split("\n\n") {
         let rows: Vec<&str> = block.lines().collect();
         let more = rows.iter().find(|row| row.starts_with('…'));
-        lines.extend(rows.iter().filter(|row| !row.starts_with('…')).take(ROWS).map(|row| (*row).to_owned()));
+        lines.extend(
+            rows.iter()
+                .filter(|row| !row.starts_with('…'))
+                .take(ROWS)
+                .map(|row| (*row).to_owned()),
+        );
         if rows.len() > ROWS {
             let shown = rows.iter().filter(|row| !row.starts_with('…')).count();
-            let hidden = more.and_then(|more| more.split_whitespace().nth(2)?.parse::<usize>().ok()).unwrap_or(0) + shown - ROWS;
+            let hidden = more
+                .and_then(|more| more.split_whitespace().nth(2)?.parse::<usize>().ok())
+                .unwrap_or(0)
+                + shown
+                - ROWS;
             lines.push(format!("… and {hidden} more"));
         }
         lines.push(String::new());
@@ -134,10 +183,16 @@ async fn apply(run: &FolderRun) -> Result<()> {
             if let Some((key, problem)) = failure(&reports) {
                 return Err(anyhow!("DirectorySync {key}: {problem}"));
             }
-            let done = reports.values().all(|report| report.phase == Phase::Concluded && report.pending == 0);
+            let done = reports
+                .values()
+                .all(|report| report.phase == Phase::Concluded && report.pending == 0);
             if done && !reports.is_empty() {
                 for (key, report) in reports.iter() {
-                    let counts: Vec<_> = report.applied.iter().map(|(kind, count)| format!("{count} {}", kind.as_str())).collect();
+                    let counts: Vec<_> = report
+                        .applied
+                        .iter()
+                        .map(|(kind, count)| format!("{count} {}", kind.as_str()))
+                        .collect();
                     println!("{key}: {}", counts.join(", "));
                 }
                 break;
@@ -149,43 +204,69 @@ async fn apply(run: &FolderRun) -> Result<()> {
     let mut statuses = run.host.statuses();
     statuses
         .wait_for(|statuses| {
-            let ready = statuses.values().filter(|status| status.pointer("/conditions/0/status").is_some_and(|status| status == "True"));
+            let ready = statuses.values().filter(|status| {
+                status
+                    .pointer("/conditions/0/status")
+                    .is_some_and(|status| status == "True")
+            });
             ready.count() >= 4
         })
         .await?;
     Ok(())
 }
 
-fn failure(reports: &std::collections::BTreeMap<Key, plumbline::directory_sync::Report>) -> Option<(&Key, &str)> {
-    reports.iter().find_map(|(key, report)| match &report.phase {
-        Phase::Failed(problem) if problem.is_terminal() => Some((key, problem.message.as_str())),
-        _ => None,
-    })
+fn failure(
+    reports: &std::collections::BTreeMap<Key, plumbline::directory_sync::Report>,
+) -> Option<(&Key, &str)> {
+    reports
+        .iter()
+        .find_map(|(key, report)| match &report.phase {
+            Phase::Failed(problem) if problem.is_terminal() => {
+                Some((key, problem.message.as_str()))
+            }
+            _ => None,
+        })
 }
 
 /// A hire, a rename, a leaver and a group change, each waited for.
 async fn change_people(lab: &mut Lab) -> Result<()> {
     let hired = lab.hire()?;
-    wait(lab, &format!("hired      {hired}"), |lab| lab.user(&hired).is_some()).await?;
+    wait(lab, &format!("hired      {hired}"), |lab| {
+        lab.user(&hired).is_some()
+    })
+    .await?;
     let (renamed, name) = lab.rename()?;
     wait(lab, &format!("renamed    {renamed} is now {name}"), |lab| {
-        lab.user(&renamed).is_some_and(|user| user["displayName"] == name.as_str())
+        lab.user(&renamed)
+            .is_some_and(|user| user["displayName"] == name.as_str())
     })
     .await?;
     let left = lab.leave()?;
-    wait(lab, &format!("left       {left} is disabled, sessions revoked"), |lab| {
-        lab.user(&left).is_some_and(|user| user["accountEnabled"] == false)
-    })
+    wait(
+        lab,
+        &format!("left       {left} is disabled, sessions revoked"),
+        |lab| {
+            lab.user(&left)
+                .is_some_and(|user| user["accountEnabled"] == false)
+        },
+    )
     .await?;
     let (group, member) = lab.join()?;
-    wait(lab, &format!("joined     {member} is in {group}"), |lab| lab.is_member(&group, &member)).await
+    wait(lab, &format!("joined     {member} is in {group}"), |lab| {
+        lab.is_member(&group, &member)
+    })
+    .await
 }
 
 async fn wait(lab: &Lab, what: &str, arrived: impl Fn(&Lab) -> bool) -> Result<()> {
     const LIMIT: Duration = Duration::from_secs(30);
     let started = Instant::now();
     while !arrived(lab) {
-        anyhow::ensure!(started.elapsed() < LIMIT, "{what}: has not arrived within {} s", LIMIT.as_secs());
+        anyhow::ensure!(
+            started.elapsed() < LIMIT,
+            "{what}: has not arrived within {} s",
+            LIMIT.as_secs()
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("  {what}  ({:.1} s)", started.elapsed().as_secs_f64());

@@ -47,7 +47,12 @@ enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct FolderArgs {
     /// Folder of manifests, read with its subfolders
-    #[arg(short = 'f', long = "folder", value_name = "DIR", env = "PLUMBLINE_FOLDER")]
+    #[arg(
+        short = 'f',
+        long = "folder",
+        value_name = "DIR",
+        env = "PLUMBLINE_FOLDER"
+    )]
     pub folder: PathBuf,
     /// Folder of Secrets, laid out as mounted: one folder a Secret, one file a key
     #[arg(long, value_name = "DIR", env = "PLUMBLINE_SECRETS")]
@@ -91,7 +96,10 @@ fn crds() -> anyhow::Result<ExitCode> {
 
 /// A multi-threaded runtime; the engine's work is done on its threads.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
 }
 
 /// Resolves at SIGTERM or Ctrl-C.
@@ -110,7 +118,11 @@ fn load(args: &FolderArgs) -> anyhow::Result<crate::manifest::Manifests> {
         for fault in &faults {
             eprintln!("error: {fault}");
         }
-        anyhow::bail!("{} of the manifests in `{}` cannot be used; see `plumbline validate`", faults.len(), args.folder.display());
+        anyhow::bail!(
+            "{} of the manifests in `{}` cannot be used; see `plumbline validate`",
+            faults.len(),
+            args.folder.display()
+        );
     }
     Ok(manifests)
 }

@@ -27,10 +27,21 @@ const DRAIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Args)]
 pub struct OperatorArgs {
     /// Namespaces to watch, separated by commas
-    #[arg(long, value_name = "NAMESPACES", value_delimiter = ',', required = true, env = "PLUMBLINE_WATCH_NAMESPACES")]
+    #[arg(
+        long,
+        value_name = "NAMESPACES",
+        value_delimiter = ',',
+        required = true,
+        env = "PLUMBLINE_WATCH_NAMESPACES"
+    )]
     watch_namespaces: Vec<String>,
     /// Address for probes and metrics
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "PLUMBLINE_LISTEN")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8080",
+        env = "PLUMBLINE_LISTEN"
+    )]
     listen: SocketAddr,
     /// Folder for what outlives a restart; without one a restart costs one full comparison
     #[arg(long, value_name = "DIR", env = "PLUMBLINE_STATE")]
@@ -47,16 +58,28 @@ pub struct OperatorArgs {
 }
 
 pub(super) fn run(args: OperatorArgs) -> anyhow::Result<ExitCode> {
-    let OperatorArgs { watch_namespaces, listen, state, log_format, log_level, identity } = args;
+    let OperatorArgs {
+        watch_namespaces,
+        listen,
+        state,
+        log_format,
+        log_level,
+        identity,
+    } = args;
     logs::start(log_format, &log_level)?;
     block_on(async move {
         info!(version = env!("CARGO_PKG_VERSION"), namespaces = watch_namespaces.join(","), state = ?state, "plumbline starts");
         let metrics = Arc::new(Metrics::default());
         logs::watch_panics(metrics.clone());
-        let client = kube::Client::try_default().await.context("no connection to a Kubernetes API server is configured")?;
+        let client = kube::Client::try_default()
+            .await
+            .context("no connection to a Kubernetes API server is configured")?;
         let (worlds, listed, wanted, mut watches) = kubernetes::watch(&client, &watch_namespaces);
         let stop = CancellationToken::new();
-        let readiness = Readiness { listed: listed.clone(), wanted };
+        let readiness = Readiness {
+            listed: listed.clone(),
+            wanted,
+        };
         let mut listener = tokio::spawn(serve(listen, metrics.clone(), readiness, stop.clone()));
         let context = Context::new(
             Arc::new(Kubernetes::new(client, &identity)),

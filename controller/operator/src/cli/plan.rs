@@ -29,13 +29,27 @@ pub(super) struct PlanArgs {
 }
 
 pub(super) fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
-    let PlanArgs { folder, state, output } = args;
+    let PlanArgs {
+        folder,
+        state,
+        output,
+    } = args;
     logs::start(Format::Text, "error")?;
     let manifests = load(&folder)?;
-    anyhow::ensure!(!manifests.world.syncs.is_empty(), "`{}` holds no DirectorySync; there is nothing to plan", folder.folder.display());
+    anyhow::ensure!(
+        !manifests.world.syncs.is_empty(),
+        "`{}` holds no DirectorySync; there is nothing to plan",
+        folder.folder.display()
+    );
     block_on(async move {
         let stop = CancellationToken::new();
-        let run = FolderRun::start(manifests, folder.secrets, state, Some(plumbline_crds::Mode::Plan), stop.clone());
+        let run = FolderRun::start(
+            manifests,
+            folder.secrets,
+            state,
+            Some(plumbline_crds::Mode::Plan),
+            stop.clone(),
+        );
         let results = run.first_cycle().await;
         stop.cancel();
         run.finish().await;
@@ -45,7 +59,10 @@ pub(super) fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
                 Ok(report) => report,
                 Err(problem) => {
                     failed = true;
-                    eprintln!("error: DirectorySync {key}: {}: {}", problem.reason, problem.message);
+                    eprintln!(
+                        "error: DirectorySync {key}: {}: {}",
+                        problem.reason, problem.message
+                    );
                     continue;
                 }
             };

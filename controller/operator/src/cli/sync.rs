@@ -33,11 +33,17 @@ pub struct SyncArgs {
 }
 
 pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
-    let SyncArgs { folder, state, log_format, log_level } = args;
+    let SyncArgs {
+        folder,
+        state,
+        log_format,
+        log_level,
+    } = args;
     logs::start(log_format, &log_level)?;
     let manifests = load(&folder)?;
     if let Some(state) = &state {
-        std::fs::create_dir_all(state).with_context(|| format!("`--state {}` cannot be created", state.display()))?;
+        std::fs::create_dir_all(state)
+            .with_context(|| format!("`--state {}` cannot be created", state.display()))?;
     }
     block_on(async move {
         let stop = CancellationToken::new();
@@ -45,7 +51,9 @@ pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
         let host = run.host.clone();
         let follow = async {
             host.follow(&folder.folder, &folder.namespace, |faults| {
-                faults.iter().for_each(|fault| eprintln!("error: {fault}; the folder's last valid state stays in force"));
+                faults.iter().for_each(|fault| {
+                    eprintln!("error: {fault}; the folder's last valid state stays in force")
+                });
             })
             .await;
         };
@@ -87,5 +95,8 @@ async fn watch(run: &FolderRun, since: Timestamp) -> anyhow::Result<()> {
 /// One notice as one line.
 fn line(notice: &Notice) -> String {
     let mark = if notice.warning { "warning" } else { "note" };
-    format!("{mark}: {} {}: {}", notice.subject, notice.reason, notice.note)
+    format!(
+        "{mark}: {} {}: {}",
+        notice.subject, notice.reason, notice.note
+    )
 }

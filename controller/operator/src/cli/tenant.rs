@@ -36,14 +36,20 @@ pub(super) fn run(command: TenantCommand) -> anyhow::Result<ExitCode> {
         .filter(|(key, _)| name.as_ref().is_none_or(|name| *name == key.name))
         .map(|(key, tenant)| (key.clone(), tenant.clone()))
         .collect();
-    anyhow::ensure!(!tenants.is_empty(), "`{}` holds no such CloudTenant", folder.folder.display());
+    anyhow::ensure!(
+        !tenants.is_empty(),
+        "`{}` holds no such CloudTenant",
+        folder.folder.display()
+    );
     let host: Arc<dyn Host> = Arc::new(Folder::new(manifests, folder.secrets));
     block_on(async move {
         for (key, tenant) in tenants {
             match define_mark(&host, &tenant).await {
                 Ok(Defined::Created) => println!("CloudTenant {key}: the mark is defined now"),
                 Ok(Defined::Existed) => println!("CloudTenant {key}: the mark was defined already"),
-                Err(problem) => anyhow::bail!("CloudTenant {key}: {}: {}", problem.reason, problem.message),
+                Err(problem) => {
+                    anyhow::bail!("CloudTenant {key}: {}: {}", problem.reason, problem.message)
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -30,7 +30,8 @@ pub(super) fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     let (manifests, mut faults) = manifest::load(&args.folder.folder, &args.folder.namespace);
     faults.extend(check(&manifests));
     let world = &manifests.world;
-    let count = world.connectors.len() + world.tenants.len() + world.scopes.len() + world.syncs.len();
+    let count =
+        world.connectors.len() + world.tenants.len() + world.scopes.len() + world.syncs.len();
     match args.output.output {
         Form::Json => {
             let values: Vec<_> = faults
@@ -41,15 +42,29 @@ pub(super) fn run(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
         }
         Form::Markdown => {
             println!("| file | resource | field | message |\n|---|---|---|---|");
-            faults.iter().for_each(|fault| println!("| {} |", cells(fault).map(|cell| cell.replace('|', "\\|")).join(" | ")));
+            faults.iter().for_each(|fault| {
+                println!(
+                    "| {} |",
+                    cells(fault)
+                        .map(|cell| cell.replace('|', "\\|"))
+                        .join(" | ")
+                )
+            });
         }
         Form::Table if faults.is_empty() => println!("{count} resources are valid"),
         Form::Table => {
             let rows: Vec<Vec<String>> = faults.iter().map(|fault| cells(fault).to_vec()).collect();
-            print!("{}", table(&["FILE", "RESOURCE", "FIELD", "MESSAGE"], &rows));
+            print!(
+                "{}",
+                table(&["FILE", "RESOURCE", "FIELD", "MESSAGE"], &rows)
+            );
         }
     }
-    Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn cells(fault: &Fault) -> [String; 4] {
@@ -67,7 +82,11 @@ fn check(manifests: &Manifests) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut add = |kind: Kind, key: &Key, problem: Problem| {
         faults.push(Fault {
-            file: manifests.files.get(&(kind, key.clone())).cloned().unwrap_or_default(),
+            file: manifests
+                .files
+                .get(&(kind, key.clone()))
+                .cloned()
+                .unwrap_or_default(),
             resource: Some(format!("{} {}", kind.as_str(), key.name)),
             field: None,
             message: format!("{}: {}", problem.reason, problem.message),
@@ -81,11 +100,20 @@ fn check(manifests: &Manifests) -> Vec<Fault> {
     for (key, sync) in &world.syncs {
         // Without a network an `Auto` server can be anything; overrides must fit whatever it turns out to be.
         let result = dereference(world, sync).and_then(|parts| {
-            for guess in [ServerType::ActiveDirectory, ServerType::OpenLdap, ServerType::Generic] {
+            for guess in [
+                ServerType::ActiveDirectory,
+                ServerType::OpenLdap,
+                ServerType::Generic,
+            ] {
                 let servers: BTreeMap<_, _> = parts
                     .connectors
                     .iter()
-                    .map(|(name, connector)| (name.clone(), claimed(connector.spec.r#type).unwrap_or(guess)))
+                    .map(|(name, connector)| {
+                        (
+                            name.clone(),
+                            claimed(connector.spec.r#type).unwrap_or(guess),
+                        )
+                    })
                     .collect();
                 validate(&parts, &servers, GraphTarget::CAPABILITIES)?;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use plumbline_cloud::{Auth, Cloud, Credentials, Endpoints, Session, TokenProvider};
-use plumbline_crds::{EntraCloud, CloudTenant, EntraTenant};
+use plumbline_crds::{CloudTenant, EntraCloud, EntraTenant};
 use plumbline_engine::reason::Reason;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -29,9 +29,17 @@ pub struct Access {
 impl Access {
     /// A session; nothing is sent yet.
     pub fn session(self) -> Result<Session, Problem> {
-        let ca_pem = self.ca_pem.as_deref().map(std::str::from_utf8).transpose().map_err(|_| {
-            Problem::new(Reason::TLSFailed, "`spec.entra.tls.caRef`: the certificates are not PEM text")
-        })?;
+        let ca_pem = self
+            .ca_pem
+            .as_deref()
+            .map(std::str::from_utf8)
+            .transpose()
+            .map_err(|_| {
+                Problem::new(
+                    Reason::TLSFailed,
+                    "`spec.entra.tls.caRef`: the certificates are not PEM text",
+                )
+            })?;
         Session::new(self.credentials, self.endpoints, ca_pem).map_err(|error| Problem::of(&error))
     }
 }
@@ -40,11 +48,16 @@ impl Access {
 pub async fn dereference(host: &Arc<dyn Host>, tenant: &CloudTenant) -> Result<Access, Problem> {
     let key = Key::of(tenant);
     let Some(entra) = &tenant.spec.entra else {
-        return Err(Problem::new(Reason::InvalidSpec, "`spec.entra` must be given"));
+        return Err(Problem::new(
+            Reason::InvalidSpec,
+            "`spec.entra` must be given",
+        ));
     };
     let endpoints = endpoints(entra)?;
     let ca_pem = match entra.tls.as_ref().map(|tls| &tls.ca_ref) {
-        Some(reference) => Some(ca(&**host, &key.namespace, reference, "spec.entra.tls.caRef").await?),
+        Some(reference) => {
+            Some(ca(&**host, &key.namespace, reference, "spec.entra.tls.caRef").await?)
+        }
         None => None,
     };
     let auth = auth(host, &key, entra, &endpoints).await?;
@@ -53,10 +66,31 @@ pub async fn dereference(host: &Arc<dyn Host>, tenant: &CloudTenant) -> Result<A
         Auth::Certificate { key_pem, .. } => key_pem.expose_secret().as_bytes(),
         Auth::Federated(_) => &[],
     };
-    let certificate = if let Auth::Certificate { certificate_pem, .. } = &auth { certificate_pem.as_bytes() } else { &[] };
-    let fingerprint = Fingerprint::of(&[format!("{entra:?}").as_bytes(), secret, certificate, ca_pem.as_deref().unwrap_or_default()]);
-    let credentials = Credentials { tenant_id: entra.tenant_id.clone(), client_id: entra.client_id.clone(), auth };
-    Ok(Access { credentials, endpoints, ca_pem, fingerprint })
+    let certificate = if let Auth::Certificate {
+        certificate_pem, ..
+    } = &auth
+    {
+        certificate_pem.as_bytes()
+    } else {
+        &[]
+    };
+    let fingerprint = Fingerprint::of(&[
+        format!("{entra:?}").as_bytes(),
+        secret,
+        certificate,
+        ca_pem.as_deref().unwrap_or_default(),
+    ]);
+    let credentials = Credentials {
+        tenant_id: entra.tenant_id.clone(),
+        client_id: entra.client_id.clone(),
+        auth,
+    };
+    Ok(Access {
+        credentials,
+        endpoints,
+        ca_pem,
+        fingerprint,
+    })
 }
 
 fn endpoints(entra: &EntraTenant) -> Result<Endpoints, Problem> {
@@ -67,7 +101,10 @@ fn endpoints(entra: &EntraTenant) -> Result<Endpoints, Problem> {
         EntraCloud::China => Cloud::China,
         EntraCloud::Custom => {
             let custom = entra.endpoints.as_ref().ok_or_else(|| {
-                Problem::new(Reason::InvalidSpec, "`spec.entra.endpoints` must be given when `cloud` is 'Custom'")
+                Problem::new(
+                    Reason::InvalidSpec,
+                    "`spec.entra.endpoints` must be given when `cloud` is 'Custom'",
+                )
             })?;
             return Ok(Endpoints::custom(&custom.authority, &custom.graph));
         }
@@ -75,15 +112,38 @@ fn endpoints(entra: &EntraTenant) -> Result<Endpoints, Problem> {
     Ok(cloud.endpoints())
 }
 
-async fn auth(host: &Arc<dyn Host>, key: &Key, entra: &EntraTenant, endpoints: &Endpoints) -> Result<Auth, Problem> {
+async fn auth(
+    host: &Arc<dyn Host>,
+    key: &Key,
+    entra: &EntraTenant,
+    endpoints: &Endpoints,
+) -> Result<Auth, Problem> {
     if let Some(reference) = &entra.auth.client_secret {
-        let (name, field) = (&reference.secret_ref.name, "spec.entra.auth.clientSecret.secretRef");
-        let secret = host.data(Store::Secret, &key.namespace, name).await.map_err(|error| error.problem(field))?;
-        return Ok(Auth::ClientSecret(text(&secret, Store::Secret, name, "clientSecret", field)?));
+        let (name, field) = (
+            &reference.secret_ref.name,
+            "spec.entra.auth.clientSecret.secretRef",
+        );
+        let secret = host
+            .data(Store::Secret, &key.namespace, name)
+            .await
+            .map_err(|error| error.problem(field))?;
+        return Ok(Auth::ClientSecret(text(
+            &secret,
+            Store::Secret,
+            name,
+            "clientSecret",
+            field,
+        )?));
     }
     if let Some(reference) = &entra.auth.certificate {
-        let (name, field) = (&reference.secret_ref.name, "spec.entra.auth.certificate.secretRef");
-        let secret = host.data(Store::Secret, &key.namespace, name).await.map_err(|error| error.problem(field))?;
+        let (name, field) = (
+            &reference.secret_ref.name,
+            "spec.entra.auth.certificate.secretRef",
+        );
+        let secret = host
+            .data(Store::Secret, &key.namespace, name)
+            .await
+            .map_err(|error| error.problem(field))?;
         let certificate = text(&secret, Store::Secret, name, "tls.crt", field)?;
         return Ok(Auth::Certificate {
             certificate_pem: certificate.expose_secret().to_owned(),
@@ -91,7 +151,10 @@ async fn auth(host: &Arc<dyn Host>, key: &Key, entra: &EntraTenant, endpoints: &
         });
     }
     let Some(reference) = &entra.auth.workload_identity else {
-        return Err(Problem::new(Reason::InvalidSpec, "`spec.entra.auth`: exactly one way to authenticate must be given"));
+        return Err(Problem::new(
+            Reason::InvalidSpec,
+            "`spec.entra.auth`: exactly one way to authenticate must be given",
+        ));
     };
     Ok(Auth::Federated(Arc::new(AccountToken {
         host: host.clone(),
@@ -109,9 +172,14 @@ struct AccountToken {
 }
 
 impl TokenProvider for AccountToken {
-    fn token(&self) -> BoxFuture<'_, Result<SecretString, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token(
+        &self,
+    ) -> BoxFuture<'_, Result<SecretString, Box<dyn std::error::Error + Send + Sync>>> {
         Box::pin(async move {
-            Ok(self.host.service_account_token(&self.account, &self.audience).await?)
+            Ok(self
+                .host
+                .service_account_token(&self.account, &self.audience)
+                .await?)
         })
     }
 }

@@ -17,5 +17,8 @@ use crate::{host::Host, problem::Problem};
 pub async fn define_mark(host: &Arc<dyn Host>, tenant: &CloudTenant) -> Result<Defined, Problem> {
     let session = dereference::dereference(host, tenant).await?.session()?;
     let target = GraphTarget::new(Arc::new(session), Settings::default());
-    target.define_mark().await.map_err(|error| Problem::of(&error))
+    target
+        .define_mark()
+        .await
+        .map_err(|error| Problem::of(&error))
 }

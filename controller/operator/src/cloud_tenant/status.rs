@@ -17,7 +17,10 @@ pub fn status(tenant: &CloudTenant, state: &State) -> (CloudTenantStatus, Standi
         (Some(problem), _) => Standing::Failing(problem.clone()),
         (None, Some(facts)) => Standing::Ready(
             Reason::Succeeded,
-            format!("the tenant accepts the credentials; {} verified domains", facts.verified_domains.len()),
+            format!(
+                "the tenant accepts the credentials; {} verified domains",
+                facts.verified_domains.len()
+            ),
         ),
         (None, None) => Standing::Progressing("asking for a token".into()),
     };
@@ -26,10 +29,16 @@ pub fn status(tenant: &CloudTenant, state: &State) -> (CloudTenantStatus, Standi
     let status = CloudTenantStatus {
         observed_generation: observed(&standing, generation, previous.observed_generation),
         conditions: standing.conditions(&previous.conditions, generation, Timestamp::now()),
-        verified_domains: facts.map(|facts| facts.verified_domains.iter().take(100).cloned().collect()).unwrap_or_default(),
+        verified_domains: facts
+            .map(|facts| facts.verified_domains.iter().take(100).cloned().collect())
+            .unwrap_or_default(),
         mark_attribute: facts.and_then(|facts| facts.mark_attribute.clone()),
         last_contact_time: state.last_contact.map(Time),
-        last_handled_reconcile_at: if state.finished > 0 { requested(tenant) } else { previous.last_handled_reconcile_at },
+        last_handled_reconcile_at: if state.finished > 0 {
+            requested(tenant)
+        } else {
+            previous.last_handled_reconcile_at
+        },
     };
     (status, standing)
 }

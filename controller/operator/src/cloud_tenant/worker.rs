@@ -11,7 +11,9 @@ use tokio::sync::{Notify, watch};
 use tracing::{Instrument as _, info_span, warn};
 
 use super::dereference::dereference;
-use crate::{context::Context, fingerprint::Fingerprint, permit::Tenure, problem::Problem, world::Key};
+use crate::{
+    context::Context, fingerprint::Fingerprint, permit::Tenure, problem::Problem, world::Key,
+};
 
 /// How often a tenant that answers is looked at.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -45,11 +47,21 @@ impl Tenant {
     }
 
     /// Starts a worker; it ends when `specification` is closed.
-    pub fn start(context: Arc<Context>, key: Key, specification: watch::Receiver<Arc<CloudTenant>>) -> Self {
+    pub fn start(
+        context: Arc<Context>,
+        key: Key,
+        specification: watch::Receiver<Arc<CloudTenant>>,
+    ) -> Self {
         let (sender, state) = watch::channel(State::default());
-        let tenant = Self { state, tenure: context.host.tenure(&key), kick: Arc::default() };
+        let tenant = Self {
+            state,
+            tenure: context.host.tenure(&key),
+            kick: Arc::default(),
+        };
         let span = info_span!("tenant", namespace = key.namespace, name = key.name);
-        tokio::spawn(run(context, key, specification, sender, tenant.kick.clone()).instrument(span));
+        tokio::spawn(
+            run(context, key, specification, sender, tenant.kick.clone()).instrument(span),
+        );
         tenant
     }
 }
@@ -110,7 +122,10 @@ async fn attempt(
         Some((same, target)) if *same == access.fingerprint => target.clone(),
         _ => {
             let fingerprint = access.fingerprint;
-            let settings = Settings { observer: Some(context.observer.clone()), ..Settings::default() };
+            let settings = Settings {
+                observer: Some(context.observer.clone()),
+                ..Settings::default()
+            };
             let target = Arc::new(GraphTarget::new(Arc::new(access.session()?), settings));
             *used = Some((fingerprint, target.clone()));
             target

@@ -13,15 +13,24 @@ use crate::{
 };
 
 /// The settings of the adapter, with the secrets as they are now, and what tells them from others.
-pub async fn dereference(host: &dyn Host, connector: &DirectoryConnector) -> Result<(Settings, Fingerprint), Problem> {
+pub async fn dereference(
+    host: &dyn Host,
+    connector: &DirectoryConnector,
+) -> Result<(Settings, Fingerprint), Problem> {
     let key = Key::of(connector);
     let spec = &connector.spec;
     let Some(simple) = &spec.bind.simple else {
-        return Err(Problem::new(Reason::InvalidSpec, "`spec.bind`: exactly one way to bind must be given"));
+        return Err(Problem::new(
+            Reason::InvalidSpec,
+            "`spec.bind`: exactly one way to bind must be given",
+        ));
     };
     let field = "spec.bind.simple.secretRef";
     let name = &simple.secret_ref.name;
-    let secret = host.data(Store::Secret, &key.namespace, name).await.map_err(|error| error.problem(field))?;
+    let secret = host
+        .data(Store::Secret, &key.namespace, name)
+        .await
+        .map_err(|error| error.problem(field))?;
     let username = text(&secret, Store::Secret, name, "username", field)?;
     let password = text(&secret, Store::Secret, name, "password", field)?;
     let ca_pem = match spec.tls.as_ref().map(|tls| &tls.ca_ref) {
@@ -45,7 +54,10 @@ pub async fn dereference(host: &dyn Host, connector: &DirectoryConnector) -> Res
         servers: spec.servers.clone(),
         base_dn: spec.base_dn.clone(),
         anchor: spec.anchor.as_ref().map(|anchor| anchor.attribute.clone()),
-        bind: Bind::Simple { username: username.expose_secret().to_owned(), password },
+        bind: Bind::Simple {
+            username: username.expose_secret().to_owned(),
+            password,
+        },
         ca_pem,
         timeouts: Timeouts::default(),
         page_size: PAGE_SIZE,
@@ -54,24 +66,52 @@ pub async fn dereference(host: &dyn Host, connector: &DirectoryConnector) -> Res
 }
 
 /// The PEM certificates that a CA reference names.
-pub async fn ca(host: &dyn Host, namespace: &str, reference: &CaRef, field: &str) -> Result<Vec<u8>, Problem> {
+pub async fn ca(
+    host: &dyn Host,
+    namespace: &str,
+    reference: &CaRef,
+    field: &str,
+) -> Result<Vec<u8>, Problem> {
     let store = match reference.kind {
         CaKind::ConfigMap => Store::ConfigMap,
         CaKind::Secret => Store::Secret,
     };
-    let data = host.data(store, namespace, &reference.name).await.map_err(|error| error.problem(field))?;
-    let value = data.get(&reference.key).ok_or_else(|| missing_key(store, &reference.name, &reference.key, field))?;
+    let data = host
+        .data(store, namespace, &reference.name)
+        .await
+        .map_err(|error| error.problem(field))?;
+    let value = data
+        .get(&reference.key)
+        .ok_or_else(|| missing_key(store, &reference.name, &reference.key, field))?;
     Ok(value.expose_secret().to_vec())
 }
 
 /// The text of one key of a Secret, without the line break that editors add at the end.
-pub fn text(data: &Data, store: Store, name: &str, key: &str, field: &str) -> Result<SecretString, Problem> {
-    let value = data.get(key).ok_or_else(|| missing_key(store, name, key, field))?;
-    let text = std::str::from_utf8(value.expose_secret())
-        .map_err(|_| Problem::new(Reason::InvalidSpec, format!("`{field}`: key `{key}` of {} `{name}` is not valid UTF-8", store.as_str())))?;
+pub fn text(
+    data: &Data,
+    store: Store,
+    name: &str,
+    key: &str,
+    field: &str,
+) -> Result<SecretString, Problem> {
+    let value = data
+        .get(key)
+        .ok_or_else(|| missing_key(store, name, key, field))?;
+    let text = std::str::from_utf8(value.expose_secret()).map_err(|_| {
+        Problem::new(
+            Reason::InvalidSpec,
+            format!(
+                "`{field}`: key `{key}` of {} `{name}` is not valid UTF-8",
+                store.as_str()
+            ),
+        )
+    })?;
     Ok(text.trim_end_matches(['\r', '\n']).into())
 }
 
 fn missing_key(store: Store, name: &str, key: &str, field: &str) -> Problem {
-    Problem::new(Reason::SecretNotFound, format!("`{field}`: {} `{name}` has no key `{key}`", store.as_str()))
+    Problem::new(
+        Reason::SecretNotFound,
+        format!("`{field}`: {} `{name}` has no key `{key}`", store.as_str()),
+    )
 }

@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// The whole status, and where the connector stands.
-pub fn status(connector: &DirectoryConnector, state: &State) -> (DirectoryConnectorStatus, Standing) {
+pub fn status(
+    connector: &DirectoryConnector,
+    state: &State,
+) -> (DirectoryConnectorStatus, Standing) {
     let previous = connector.status.clone().unwrap_or_default();
     let standing = standing(connector, state);
     let generation = connector.metadata.generation;
@@ -27,10 +30,23 @@ pub fn status(connector: &DirectoryConnector, state: &State) -> (DirectoryConnec
             DeletedObjects::NotReadable => plumbline_crds::DeletedObjects::NotReadable,
             DeletedObjects::NotOffered => plumbline_crds::DeletedObjects::NotOffered,
         }),
-        subordinate_contexts: facts.map(|facts| facts.subordinate_contexts.iter().take(32).cloned().collect()).unwrap_or_default(),
+        subordinate_contexts: facts
+            .map(|facts| {
+                facts
+                    .subordinate_contexts
+                    .iter()
+                    .take(32)
+                    .cloned()
+                    .collect()
+            })
+            .unwrap_or_default(),
         counts: state.counts,
         last_read_time: state.last_read.map(Time),
-        last_handled_reconcile_at: if state.finished > 0 { requested(connector) } else { previous.last_handled_reconcile_at },
+        last_handled_reconcile_at: if state.finished > 0 {
+            requested(connector)
+        } else {
+            previous.last_handled_reconcile_at
+        },
     };
     (status, standing)
 }
@@ -46,7 +62,10 @@ fn standing(connector: &DirectoryConnector, state: &State) -> Standing {
         (Some(facts), 1..) => {
             let mut message = format!("{} answers", facts.server);
             if let Some(counts) = &state.counts {
-                message = format!("{message}; read {} users and {} groups", counts.users, counts.groups);
+                message = format!(
+                    "{message}; read {} users and {} groups",
+                    counts.users, counts.groups
+                );
             }
             if facts.deleted_objects == DeletedObjects::NotReadable {
                 message.push_str("; the account cannot list deleted objects, so a deletion needs two complete reads to be believed");

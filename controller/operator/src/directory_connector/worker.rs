@@ -58,12 +58,18 @@ pub struct Connector {
 impl Connector {
     /// From the next attempt on, this engine gets what is read. Asks for an attempt at once.
     pub fn subscribe(&self, sync: &Key, engine: &SharedEngine) {
-        self.engines.lock().unwrap_or_else(PoisonError::into_inner).insert(sync.clone(), engine.clone());
+        self.engines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(sync.clone(), engine.clone());
         self.kick();
     }
 
     pub fn unsubscribe(&self, sync: &Key) {
-        self.engines.lock().unwrap_or_else(PoisonError::into_inner).remove(sync);
+        self.engines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(sync);
     }
 
     /// Asks for an attempt now.
@@ -72,9 +78,17 @@ impl Connector {
     }
 
     /// Starts a worker; it ends when `specification` is closed.
-    pub fn start(context: Arc<Context>, key: Key, specification: watch::Receiver<Arc<DirectoryConnector>>) -> Self {
+    pub fn start(
+        context: Arc<Context>,
+        key: Key,
+        specification: watch::Receiver<Arc<DirectoryConnector>>,
+    ) -> Self {
         let (sender, state) = watch::channel(State::default());
-        let connector = Self { state, engines: Arc::default(), kick: Arc::default() };
+        let connector = Self {
+            state,
+            engines: Arc::default(),
+            kick: Arc::default(),
+        };
         let worker = Worker {
             context,
             key: key.clone(),
@@ -83,7 +97,11 @@ impl Connector {
             kick: connector.kick.clone(),
             source: None,
         };
-        tokio::spawn(worker.run(specification).instrument(info_span!("connector", namespace = key.namespace, name = key.name)));
+        tokio::spawn(worker.run(specification).instrument(info_span!(
+            "connector",
+            namespace = key.namespace,
+            name = key.name
+        )));
         connector
     }
 }
@@ -106,7 +124,10 @@ impl Worker {
             if connector.spec.suspend {
                 self.source = None;
                 self.state.send_modify(|state| {
-                    state.problem = Some(Problem::new(Reason::Suspended, "the connector is suspended; nothing is read"));
+                    state.problem = Some(Problem::new(
+                        Reason::Suspended,
+                        "the connector is suspended; nothing is read",
+                    ));
                 });
                 if specification.changed().await.is_err() {
                     return;
@@ -127,7 +148,11 @@ impl Worker {
             self.context.metrics.read(&self.key, result.as_ref().err());
             self.report(result);
             // A failing directory is asked again soon, however long the interval.
-            let pause = if failed { interval.min(Duration::from_secs(10)) } else { interval };
+            let pause = if failed {
+                interval.min(Duration::from_secs(10))
+            } else {
+                interval
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.kick.notified() => {}
@@ -138,9 +163,15 @@ impl Worker {
 
     fn report(&mut self, result: Result<Option<DirectoryCounts>, Problem>) {
         match &result {
-            Ok(Some(counts)) => info!(users = counts.users, groups = counts.groups, "directory read"),
+            Ok(Some(counts)) => info!(
+                users = counts.users,
+                groups = counts.groups,
+                "directory read"
+            ),
             Ok(None) => {}
-            Err(problem) => warn!(reason = %problem.reason, message = problem.message, "directory not read"),
+            Err(problem) => {
+                warn!(reason = %problem.reason, message = problem.message, "directory not read")
+            }
         }
         self.state.send_modify(|state| {
             state.finished = state.started;
@@ -158,7 +189,10 @@ impl Worker {
     }
 
     /// Probes, and reads if a sync wants it.
-    async fn attempt(&mut self, connector: &DirectoryConnector) -> Result<Option<DirectoryCounts>, Problem> {
+    async fn attempt(
+        &mut self,
+        connector: &DirectoryConnector,
+    ) -> Result<Option<DirectoryCounts>, Problem> {
         let (settings, fingerprint) = dereference(&*self.context.host, connector).await?;
         let mut source = match self.source.take() {
             Some((used, source)) if used == fingerprint => source,
@@ -170,17 +204,33 @@ impl Worker {
             state.facts = Some(facts);
             changed
         });
-        let engines: Vec<_> = self.engines.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        let counts = if engines.is_empty() { None } else { Some(self.read(&mut source, &engines).await?) };
+        let engines: Vec<_> = self
+            .engines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
+        let counts = if engines.is_empty() {
+            None
+        } else {
+            Some(self.read(&mut source, &engines).await?)
+        };
         self.source = Some((fingerprint, source));
         Ok(counts)
     }
 
-    async fn read(&self, source: &mut DirectorySource, engines: &[SharedEngine]) -> Result<DirectoryCounts, Problem> {
+    async fn read(
+        &self,
+        source: &mut DirectorySource,
+        engines: &[SharedEngine],
+    ) -> Result<DirectoryCounts, Problem> {
         let name = &self.key.name;
         let mut request = ReadRequest::default();
         for engine in engines {
-            request.attributes.extend(lock(engine).read_request(name).attributes);
+            request
+                .attributes
+                .extend(lock(engine).read_request(name).attributes);
         }
         let mut counts = DirectoryCounts::default();
         let mut deliver = |event: Import| {
@@ -200,20 +250,30 @@ impl Worker {
                 lock(engine).import(name, event.clone());
             }
         };
-        source.read(&request, &mut deliver).await.map_err(|error| Problem::of(&error))?;
+        source
+            .read(&request, &mut deliver)
+            .await
+            .map_err(|error| Problem::of(&error))?;
         self.settle(source, engines).await?;
         Ok(counts)
     }
 
     /// Searches those who were not read, so that absence has its evidence.
-    async fn settle(&self, source: &mut DirectorySource, engines: &[SharedEngine]) -> Result<(), Problem> {
+    async fn settle(
+        &self,
+        source: &mut DirectorySource,
+        engines: &[SharedEngine],
+    ) -> Result<(), Problem> {
         let name = &self.key.name;
         for engine in engines {
             let doubts = lock(engine).doubts(name, Timestamp::now());
             if doubts.is_empty() {
                 continue;
             }
-            let sightings = source.find(&doubts).await.map_err(|error| Problem::of(&error))?;
+            let sightings = source
+                .find(&doubts)
+                .await
+                .map_err(|error| Problem::of(&error))?;
             let at = Timestamp::now();
             let mut engine = lock(engine);
             for sighting in sightings {

@@ -26,11 +26,17 @@ pub struct Dereferenced {
 pub fn dereference(world: &World, sync: &Arc<DirectorySync>) -> Result<Dereferenced, Problem> {
     let key = Key::of(&**sync);
     let missing = |field: String, kind: &str, name: &str| {
-        let message = format!("`{field}`: {kind} `{name}` does not exist in namespace `{}`; until it does nothing is read or written", key.namespace);
+        let message = format!(
+            "`{field}`: {kind} `{name}` does not exist in namespace `{}`; until it does nothing is read or written",
+            key.namespace
+        );
         Problem::new(Reason::DependencyNotReady, message)
     };
     let tenant_name = &sync.spec.tenant_ref.name;
-    let tenant = world.tenants.get(&key.sibling(tenant_name)).ok_or_else(|| missing("spec.tenantRef".into(), "CloudTenant", tenant_name))?;
+    let tenant = world
+        .tenants
+        .get(&key.sibling(tenant_name))
+        .ok_or_else(|| missing("spec.tenantRef".into(), "CloudTenant", tenant_name))?;
     let (mut scopes, mut connectors) = (BTreeMap::new(), BTreeMap::new());
     for (at, reference) in sync.spec.scopes.iter().enumerate() {
         let scope = world
@@ -38,13 +44,28 @@ pub fn dereference(world: &World, sync: &Arc<DirectorySync>) -> Result<Dereferen
             .get(&key.sibling(&reference.name))
             .ok_or_else(|| missing(format!("spec.scopes[{at}]"), "SyncScope", &reference.name))?;
         let connector_name = &scope.spec.connector_ref.name;
-        let connector = world.connectors.get(&key.sibling(connector_name)).ok_or_else(|| {
-            missing(format!("spec.scopes[{at}]` and `SyncScope {}: spec.connectorRef", reference.name), "DirectoryConnector", connector_name)
-        })?;
+        let connector = world
+            .connectors
+            .get(&key.sibling(connector_name))
+            .ok_or_else(|| {
+                missing(
+                    format!(
+                        "spec.scopes[{at}]` and `SyncScope {}: spec.connectorRef",
+                        reference.name
+                    ),
+                    "DirectoryConnector",
+                    connector_name,
+                )
+            })?;
         scopes.insert(reference.name.clone(), scope.clone());
         connectors.insert(connector_name.clone(), connector.clone());
     }
-    Ok(Dereferenced { sync: sync.clone(), tenant: tenant.clone(), scopes, connectors })
+    Ok(Dereferenced {
+        sync: sync.clone(),
+        tenant: tenant.clone(),
+        scopes,
+        connectors,
+    })
 }
 
 impl Dereferenced {
@@ -55,7 +76,11 @@ impl Dereferenced {
         }
         let mut versions = vec![version(&*self.sync), version(&*self.tenant)];
         versions.extend(self.scopes.values().map(|scope| version(&**scope)));
-        versions.extend(self.connectors.values().map(|connector| version(&**connector)));
+        versions.extend(
+            self.connectors
+                .values()
+                .map(|connector| version(&**connector)),
+        );
         versions
     }
 }

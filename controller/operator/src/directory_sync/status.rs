@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use plumbline_crds::{
-    ConnectorSummary, DirectorySync, DirectorySyncStatus, HoldSummary, Mode, PlanCounts, PlanSummary, Quarantine, QuarantinedObject,
-    SyncCounts, Unsupported,
+    ConnectorSummary, DirectorySync, DirectorySyncStatus, HoldSummary, Mode, PlanCounts,
+    PlanSummary, Quarantine, QuarantinedObject, SyncCounts, Unsupported,
 };
 use plumbline_engine::{operation::ChangeKind, plan::Plan, reason::Reason};
 
@@ -33,15 +33,27 @@ pub fn status(
         conditions: standing.conditions(&previous.conditions, generation, Timestamp::now()),
         counts: plan.map(counts).or(previous.counts),
         plan: plan.map(summary).or(previous.plan),
-        holds: plan.map_or_else(|| previous.holds.clone(), |plan| holds(plan, &previous.holds)),
+        holds: plan.map_or_else(
+            || previous.holds.clone(),
+            |plan| holds(plan, &previous.holds),
+        ),
         quarantine: plan.map(quarantine).or(previous.quarantine),
         unsupported: plan
-            .map(|plan| Unsupported { contacts: count(plan.unsupported.contacts), distribution_groups: count(plan.unsupported.distribution_groups) })
+            .map(|plan| Unsupported {
+                contacts: count(plan.unsupported.contacts),
+                distribution_groups: count(plan.unsupported.distribution_groups),
+            })
             .or(previous.unsupported),
-        connectors: connectors.iter().map(|(name, state)| connector(name, state)).collect(),
+        connectors: connectors
+            .iter()
+            .map(|(name, state)| connector(name, state))
+            .collect(),
         last_sync_time: report.last_sync.map(Time).or(previous.last_sync_time),
         last_change_time: report.last_change.map(Time).or(previous.last_change_time),
-        last_handled_reconcile_at: report.handled_request.clone().or(previous.last_handled_reconcile_at),
+        last_handled_reconcile_at: report
+            .handled_request
+            .clone()
+            .or(previous.last_handled_reconcile_at),
     };
     (status, standing)
 }
@@ -68,7 +80,10 @@ fn standing(sync: &DirectorySync, report: &Report) -> Standing {
 
 fn concluded(mode: Mode, report: &Report, plan: &Plan) -> Standing {
     if let Some(fault) = plan.faults.first() {
-        return Standing::Failing(Problem::new(fault.reason, format!("SyncScope `{}`: {}", fault.scope, fault.message)));
+        return Standing::Failing(Problem::new(
+            fault.reason,
+            format!("SyncScope `{}`: {}", fault.scope, fault.message),
+        ));
     }
     if let Some(hold) = plan.holds.first() {
         let held: usize = plan.holds.iter().map(|hold| hold.count).sum();
@@ -84,13 +99,22 @@ fn concluded(mode: Mode, report: &Report, plan: &Plan) -> Standing {
     };
     if mode == Mode::Plan {
         let n = plan.operations.len();
-        return Standing::Ready(Reason::Planned, format!("{n} operations are planned and none is sent in mode Plan{quarantined}"));
+        return Standing::Ready(
+            Reason::Planned,
+            format!("{n} operations are planned and none is sent in mode Plan{quarantined}"),
+        );
     }
     if report.pending > 0 {
-        let message = format!("{} operations could not be finished yet and come again with the next cycle{quarantined}", report.pending);
+        let message = format!(
+            "{} operations could not be finished yet and come again with the next cycle{quarantined}",
+            report.pending
+        );
         return Standing::Failing(Problem::new(Reason::ProgressingWithRetry, message));
     }
-    Standing::Ready(Reason::Succeeded, format!("the tenant is as desired{quarantined}"))
+    Standing::Ready(
+        Reason::Succeeded,
+        format!("the tenant is as desired{quarantined}"),
+    )
 }
 
 fn counts(plan: &Plan) -> SyncCounts {
@@ -104,8 +128,15 @@ fn counts(plan: &Plan) -> SyncCounts {
 
 fn summary(plan: &Plan) -> PlanSummary {
     let of = |kinds: &[ChangeKind]| {
-        let planned = plan.operations.iter().chain(plan.holds.iter().flat_map(|hold| &hold.operations));
-        count(planned.filter(|operation| kinds.contains(&operation.change.kind())).count())
+        let planned = plan
+            .operations
+            .iter()
+            .chain(plan.holds.iter().flat_map(|hold| &hold.operations));
+        count(
+            planned
+                .filter(|operation| kinds.contains(&operation.change.kind()))
+                .count(),
+        )
     };
     PlanSummary {
         digest: plan.digest().to_string(),
@@ -123,7 +154,12 @@ fn summary(plan: &Plan) -> PlanSummary {
 }
 
 fn holds(plan: &Plan, previous: &[HoldSummary]) -> Vec<HoldSummary> {
-    let since = |digest: &str| previous.iter().find(|hold| hold.digest == digest).map_or_else(|| Time(Timestamp::now()), |hold| hold.since.clone());
+    let since = |digest: &str| {
+        previous
+            .iter()
+            .find(|hold| hold.digest == digest)
+            .map_or_else(|| Time(Timestamp::now()), |hold| hold.since.clone())
+    };
     plan.holds
         .iter()
         .take(16)
@@ -133,20 +169,36 @@ fn holds(plan: &Plan, previous: &[HoldSummary]) -> Vec<HoldSummary> {
             count: count(hold.count),
             share: i32::try_from(hold.share.min(100)).unwrap_or(100),
             since: since(&hold.digest.to_string()),
-            sample: hold.sample.iter().take(SAMPLE).map(|anchor| cut(&anchor.to_string(), 1024)).collect(),
+            sample: hold
+                .sample
+                .iter()
+                .take(SAMPLE)
+                .map(|anchor| cut(&anchor.to_string(), 1024))
+                .collect(),
         })
         .collect()
 }
 
 fn quarantine(plan: &Plan) -> Quarantine {
-    let sample = plan.quarantine.iter().take(SAMPLE).map(|object| QuarantinedObject {
-        anchor: object.anchor.as_ref().map(|anchor| cut(&anchor.to_string(), 256)).unwrap_or_default(),
-        dn: cut(&object.dn, 1024),
-        reason: object.reason.as_str().into(),
-        message: cut(&object.message, 1024),
-        since: Time(object.since),
-    });
-    Quarantine { count: count(plan.quarantine.len()), sample: sample.collect() }
+    let sample = plan
+        .quarantine
+        .iter()
+        .take(SAMPLE)
+        .map(|object| QuarantinedObject {
+            anchor: object
+                .anchor
+                .as_ref()
+                .map(|anchor| cut(&anchor.to_string(), 256))
+                .unwrap_or_default(),
+            dn: cut(&object.dn, 1024),
+            reason: object.reason.as_str().into(),
+            message: cut(&object.message, 1024),
+            since: Time(object.since),
+        });
+    Quarantine {
+        count: count(plan.quarantine.len()),
+        sample: sample.collect(),
+    }
 }
 
 fn connector(name: &str, state: &directory_connector::State) -> ConnectorSummary {
@@ -155,7 +207,11 @@ fn connector(name: &str, state: &directory_connector::State) -> ConnectorSummary
         (None, 1..) => Some(Reason::Succeeded),
         (None, 0) => Some(Reason::Progressing),
     };
-    ConnectorSummary { name: name.into(), last_read_time: state.last_read.map(Time), reason: reason.map(|reason| reason.as_str().into()) }
+    ConnectorSummary {
+        name: name.into(),
+        last_read_time: state.last_read.map(Time),
+        reason: reason.map(|reason| reason.as_str().into()),
+    }
 }
 
 /// Schema limits count characters.

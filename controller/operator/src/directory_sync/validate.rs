@@ -27,17 +27,42 @@ pub fn validate(
     let spec = &parts.sync.spec;
     let mut scopes = Vec::with_capacity(spec.scopes.len());
     for (at, reference) in spec.scopes.iter().enumerate() {
-        let Some(resource) = parts.scopes.get(&reference.name) else { continue };
-        let mut scope = sync_scope::validate::validate(&reference.name, resource).map_err(|problem| {
-            Problem::new(Reason::DependencyNotReady, format!("SyncScope `{}`: {}", reference.name, problem.message))
-        })?;
-        let server = servers.get(&scope.connector).copied().unwrap_or(ServerType::Generic);
-        for class in [Class::User, Class::Group] {
-            let general = spec.mapping.as_ref().map(|mapping| override_of(mapping, class)).unwrap_or_default();
-            let own = reference.mapping.as_ref().map(|mapping| override_of(mapping, class)).unwrap_or_default();
-            let mapping = Mapping::compile(server, class, capabilities, &[&general, &own]).map_err(|error| {
-                Problem::new(Reason::InvalidCELExpression, format!("`spec.mapping.{0}` or `spec.scopes[{at}].mapping.{0}`: {1}", class.as_str(), chain(&error)))
+        let Some(resource) = parts.scopes.get(&reference.name) else {
+            continue;
+        };
+        let mut scope =
+            sync_scope::validate::validate(&reference.name, resource).map_err(|problem| {
+                Problem::new(
+                    Reason::DependencyNotReady,
+                    format!("SyncScope `{}`: {}", reference.name, problem.message),
+                )
             })?;
+        let server = servers
+            .get(&scope.connector)
+            .copied()
+            .unwrap_or(ServerType::Generic);
+        for class in [Class::User, Class::Group] {
+            let general = spec
+                .mapping
+                .as_ref()
+                .map(|mapping| override_of(mapping, class))
+                .unwrap_or_default();
+            let own = reference
+                .mapping
+                .as_ref()
+                .map(|mapping| override_of(mapping, class))
+                .unwrap_or_default();
+            let mapping = Mapping::compile(server, class, capabilities, &[&general, &own])
+                .map_err(|error| {
+                    Problem::new(
+                        Reason::InvalidCELExpression,
+                        format!(
+                            "`spec.mapping.{0}` or `spec.scopes[{at}].mapping.{0}`: {1}",
+                            class.as_str(),
+                            chain(&error)
+                        ),
+                    )
+                })?;
             scope.mapping.insert(class, mapping);
         }
         scopes.push(scope);
@@ -45,7 +70,10 @@ pub fn validate(
     let connectors = parts
         .connectors
         .iter()
-        .map(|(name, connector)| ConnectorSettings { name: name.clone(), confirm_absence: connector.spec.changes.confirm_absence.into() })
+        .map(|(name, connector)| ConnectorSettings {
+            name: name.clone(),
+            confirm_absence: connector.spec.changes.confirm_absence.into(),
+        })
         .collect();
     Ok(Configuration {
         owner: parts.sync.owner(),
@@ -65,20 +93,39 @@ pub fn validate(
             UserDeprovision::Delete => Deprovision::Delete,
         },
         guard: Guard {
-            deletions: limit(spec.guard.deletions.max, spec.guard.deletions.percent, spec.guard.deletions.floor),
-            disables: limit(spec.guard.disables.max, spec.guard.disables.percent, spec.guard.disables.floor),
+            deletions: limit(
+                spec.guard.deletions.max,
+                spec.guard.deletions.percent,
+                spec.guard.deletions.floor,
+            ),
+            disables: limit(
+                spec.guard.disables.max,
+                spec.guard.disables.percent,
+                spec.guard.disables.floor,
+            ),
             membership_removals: {
                 let removals = spec.guard.membership_removals;
                 limit(removals.max, removals.percent, removals.floor)
             },
-            approved: spec.guard.approved.iter().filter_map(|text| Digest::parse(text)).collect(),
+            approved: spec
+                .guard
+                .approved
+                .iter()
+                .filter_map(|text| Digest::parse(text))
+                .collect(),
         },
     })
 }
 
 fn override_of(mapping: &plumbline_crds::Mapping, class: Class) -> Override {
     let of = |mapping: &Option<AttributeMapping>| {
-        mapping.as_ref().map(|mapping| Override { set: mapping.set.clone(), omit: mapping.omit.iter().cloned().collect() }).unwrap_or_default()
+        mapping
+            .as_ref()
+            .map(|mapping| Override {
+                set: mapping.set.clone(),
+                omit: mapping.omit.iter().cloned().collect(),
+            })
+            .unwrap_or_default()
     };
     match class {
         Class::User => of(&mapping.user),
@@ -98,5 +145,9 @@ fn soft(attribute: &SoftMatch) -> String {
 
 /// The schema keeps the numbers from 0 up.
 fn limit(max: i32, percent: i32, floor: i32) -> Limit {
-    Limit { max: max.unsigned_abs(), percent: percent.unsigned_abs(), floor: floor.unsigned_abs() }
+    Limit {
+        max: max.unsigned_abs(),
+        percent: percent.unsigned_abs(),
+        floor: floor.unsigned_abs(),
+    }
 }

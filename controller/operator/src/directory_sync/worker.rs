@@ -5,17 +5,17 @@
 //! A new input withdraws the permit of the old one first: an export under way stops before its next request, and its outcomes are
 //! still recorded. Nothing is planned before every connector was read completely with what the present configuration needs.
 
-use std::{collections::BTreeMap, sync::{Arc, Mutex}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use plumbline_cloud::GraphTarget;
 use plumbline_crds::Mode;
 use plumbline_engine::{
-    engine::Engine,
-    entry::ServerType,
-    operation::Outcome,
-    plan::Plan,
-    port::Target as _,
+    engine::Engine, entry::ServerType, operation::Outcome, plan::Plan, port::Target as _,
     reason::Reason,
 };
 use tokio::sync::watch;
@@ -30,7 +30,10 @@ use super::{
 use crate::{
     cloud_tenant::Tenant,
     context::Context,
-    directory_connector::{Connector, worker::{SharedEngine, lock}},
+    directory_connector::{
+        Connector,
+        worker::{SharedEngine, lock},
+    },
     permit::RunPermit,
     problem::Problem,
     world::Key,
@@ -75,8 +78,18 @@ impl Sync {
         let (input, inputs) = watch::channel(input);
         let (sender, report) = watch::channel(Report::default());
         let span = info_span!("sync", namespace = key.namespace, name = key.name);
-        let worker = Worker { context, key, report: sender, engine: None, target: None };
-        Self { input, report, task: tokio::spawn(worker.run(inputs).instrument(span)) }
+        let worker = Worker {
+            context,
+            key,
+            report: sender,
+            engine: None,
+            target: None,
+        };
+        Self {
+            input,
+            report,
+            task: tokio::spawn(worker.run(inputs).instrument(span)),
+        }
     }
 }
 
@@ -156,7 +169,10 @@ impl Worker {
                 planned = self.plan(&parts, &engine) => planned?,
             };
             self.report_plan(&parts, &engine, &plan);
-            let permit = RunPermit { tenure: parts.tenant.tenure.clone(), cancel: input.cancel.clone() };
+            let permit = RunPermit {
+                tenure: parts.tenant.tenure.clone(),
+                cancel: input.cancel.clone(),
+            };
             if input.mode == Mode::Apply && !plan.operations.is_empty() {
                 // Not dropped on cancellation: the permit ends it, and what was sent is recorded.
                 self.apply(&engine, &plan, &permit).await?;
@@ -170,12 +186,18 @@ impl Worker {
     }
 
     /// Waits for the Lease and for what the connectors are, and configures the engine.
-    async fn prepare(&mut self, parts: &Parts) -> Result<(SharedEngine, BTreeMap<String, u64>), Problem> {
+    async fn prepare(
+        &mut self,
+        parts: &Parts,
+    ) -> Result<(SharedEngine, BTreeMap<String, u64>), Problem> {
         parts.tenant.tenure.clone().won().await;
         let mut servers: BTreeMap<String, ServerType> = BTreeMap::new();
         for (name, connector) in &parts.connectors {
             let mut state = connector.state.clone();
-            let state = state.wait_for(|state| state.facts.is_some() || state.problem.is_some()).await.map_err(|_| gone(name))?;
+            let state = state
+                .wait_for(|state| state.facts.is_some() || state.problem.is_some())
+                .await
+                .map_err(|_| gone(name))?;
             match (&state.facts, &state.problem) {
                 (Some(facts), None) => drop(servers.insert(name.clone(), facts.server_type)),
                 (_, Some(problem)) => return Err(of_connector(name, problem)),
@@ -204,14 +226,27 @@ impl Worker {
     }
 
     /// Reads the target and computes the plan.
-    async fn plan(&mut self, parts: &Parts, engine: &SharedEngine) -> Result<(Arc<Plan>, Option<Timestamp>), Problem> {
+    async fn plan(
+        &mut self,
+        parts: &Parts,
+        engine: &SharedEngine,
+    ) -> Result<(Arc<Plan>, Option<Timestamp>), Problem> {
         let tenant_name = kube::ResourceExt::name_any(&*parts.specs.tenant);
         let of_tenant = |problem: &Problem| {
-            Problem::new(Reason::DependencyNotReady, format!("CloudTenant `{tenant_name}`: {}: {}", problem.reason, problem.message))
+            Problem::new(
+                Reason::DependencyNotReady,
+                format!(
+                    "CloudTenant `{tenant_name}`: {}: {}",
+                    problem.reason, problem.message
+                ),
+            )
         };
         let mut state = parts.tenant.state.clone();
         let connection = {
-            let state = state.wait_for(|state| state.finished > 0).await.map_err(|_| gone(&tenant_name))?;
+            let state = state
+                .wait_for(|state| state.finished > 0)
+                .await
+                .map_err(|_| gone(&tenant_name))?;
             match (&state.target, &state.problem) {
                 (_, Some(problem)) => return Err(of_tenant(problem)),
                 (Some(target), None) => target.clone(),
@@ -226,7 +261,11 @@ impl Worker {
             }
         };
         let request = lock(engine).target_read();
-        let result = target.read(&request, &mut |event| lock(engine).observe(event, Timestamp::now())).await;
+        let result = target
+            .read(&request, &mut |event| {
+                lock(engine).observe(event, Timestamp::now())
+            })
+            .await;
         if let Err(error) = result {
             parts.tenant.kick();
             return Err(Problem::of(&error));
@@ -245,7 +284,11 @@ impl Worker {
                 let report = ScopeReport {
                     resolved: engine.resolved(name),
                     counts: engine.scope_counts(name),
-                    fault: plan.faults.iter().find(|fault| fault.scope == *name).cloned(),
+                    fault: plan
+                        .faults
+                        .iter()
+                        .find(|fault| fault.scope == *name)
+                        .cloned(),
                 };
                 (name.clone(), report)
             })
@@ -268,14 +311,24 @@ impl Worker {
     }
 
     /// Exports a plan and records what became of each operation.
-    async fn apply(&mut self, engine: &SharedEngine, plan: &Plan, permit: &RunPermit) -> Result<(), Problem> {
-        let Some((_, target)) = &mut self.target else { return Ok(()) };
-        self.report.send_modify(|report| report.phase = Phase::Exporting);
+    async fn apply(
+        &mut self,
+        engine: &SharedEngine,
+        plan: &Plan,
+        permit: &RunPermit,
+    ) -> Result<(), Problem> {
+        let Some((_, target)) = &mut self.target else {
+            return Ok(());
+        };
+        self.report
+            .send_modify(|report| report.phase = Phase::Exporting);
         let report = &self.report;
         let metrics = &self.context.metrics;
         let key = &self.key;
         let mut record = |at: usize, outcome: Outcome| {
-            let Some(operation) = plan.operations.get(at) else { return };
+            let Some(operation) = plan.operations.get(at) else {
+                return;
+            };
             lock(engine).record(operation, &outcome, Timestamp::now());
             metrics.outcome(key, operation, &outcome);
             report.send_modify(|report| {
@@ -286,16 +339,27 @@ impl Worker {
                         report.last_change = Some(Timestamp::now());
                     }
                     Outcome::AlreadySo | Outcome::Refused { .. } | Outcome::Conflict { .. } => {}
-                    Outcome::NotYet { .. } | Outcome::Gone | Outcome::Unknown | Outcome::NotSent => report.pending += 1,
+                    Outcome::NotYet { .. }
+                    | Outcome::Gone
+                    | Outcome::Unknown
+                    | Outcome::NotSent => report.pending += 1,
                 }
             });
         };
-        target.export(plan.operations.clone(), permit, &mut record).await.map_err(|error| Problem::of(&error))
+        target
+            .export(plan.operations.clone(), permit, &mut record)
+            .await
+            .map_err(|error| Problem::of(&error))
     }
 
     fn conclude(&self, input: &Input, plan: &Plan) {
         let pending = self.report.borrow().pending;
-        info!(applied = self.report.borrow().applied.values().sum::<usize>(), pending, held = plan.holds.len(), "cycle concluded");
+        info!(
+            applied = self.report.borrow().applied.values().sum::<usize>(),
+            pending,
+            held = plan.holds.len(),
+            "cycle concluded"
+        );
         self.context.metrics.cycle(&self.key, None);
         self.report.send_modify(|report| {
             report.generation = input.generation;
@@ -312,7 +376,9 @@ async fn directories_read(parts: &Parts, seen: &mut BTreeMap<String, u64>) -> Re
     for (name, connector) in &parts.connectors {
         let wanted = seen.get(name).copied().unwrap_or(0);
         let mut state = connector.state.clone();
-        let state = state.wait_for(|state| state.finished > wanted || (state.finished == state.started && state.problem.is_some()));
+        let state = state.wait_for(|state| {
+            state.finished > wanted || (state.finished == state.started && state.problem.is_some())
+        });
         let state = state.await.map_err(|_| gone(name))?;
         if let Some(problem) = &state.problem {
             return Err(of_connector(name, problem));
@@ -336,9 +402,18 @@ async fn kick_at(wake: Option<Timestamp>, parts: &Parts) -> std::convert::Infall
 }
 
 fn of_connector(name: &str, problem: &Problem) -> Problem {
-    Problem::new(Reason::DependencyNotReady, format!("DirectoryConnector `{name}`: {}: {}", problem.reason, problem.message))
+    Problem::new(
+        Reason::DependencyNotReady,
+        format!(
+            "DirectoryConnector `{name}`: {}: {}",
+            problem.reason, problem.message
+        ),
+    )
 }
 
 pub(crate) fn gone(name: &str) -> Problem {
-    Problem::new(Reason::DependencyNotReady, format!("the worker of `{name}` has ended; it is started again"))
+    Problem::new(
+        Reason::DependencyNotReady,
+        format!("the worker of `{name}` has ended; it is started again"),
+    )
 }

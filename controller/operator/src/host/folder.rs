@@ -36,7 +36,6 @@ pub struct Folder {
     secrets: Option<PathBuf>,
     statuses: watch::Sender<Statuses>,
     notices: broadcast::Sender<Notice>,
-
 }
 
 impl Folder {
@@ -48,7 +47,6 @@ impl Folder {
             secrets,
             statuses: watch::channel(Statuses::new()).0,
             notices: broadcast::channel(256).0,
-
         }
     }
 
@@ -67,7 +65,12 @@ impl Folder {
     }
 
     /// Takes over changes of the folder until dropped. A state of the folder that has faults is reported and not taken.
-    pub async fn follow(&self, folder: &Path, namespace: &str, mut report: impl FnMut(&[Fault]) + Send) {
+    pub async fn follow(
+        &self,
+        folder: &Path,
+        namespace: &str,
+        mut report: impl FnMut(&[Fault]) + Send,
+    ) {
         let mut seen = fingerprint(folder);
         loop {
             tokio::time::sleep(LOOK).await;
@@ -95,7 +98,10 @@ fn fingerprint(folder: &Path) -> Vec<(PathBuf, Option<SystemTime>, u64)> {
     }
     let look = |file: PathBuf| {
         let metadata = std::fs::metadata(&file).ok();
-        let (time, size) = (metadata.as_ref().and_then(|m| m.modified().ok()), metadata.map_or(0, |m| m.len()));
+        let (time, size) = (
+            metadata.as_ref().and_then(|m| m.modified().ok()),
+            metadata.map_or(0, |m| m.len()),
+        );
         (file, time, size)
     };
     files.into_iter().map(look).collect()
@@ -103,30 +109,49 @@ fn fingerprint(folder: &Path) -> Vec<(PathBuf, Option<SystemTime>, u64)> {
 
 /// A changed spec gets the next generation, as the API server would give it.
 fn count_generations(old: &World, new: &mut World) {
-    fn count<K: Resource + Clone>(old: &BTreeMap<Key, Arc<K>>, new: &mut BTreeMap<Key, Arc<K>>, same: impl Fn(&K, &K) -> bool) {
+    fn count<K: Resource + Clone>(
+        old: &BTreeMap<Key, Arc<K>>,
+        new: &mut BTreeMap<Key, Arc<K>>,
+        same: impl Fn(&K, &K) -> bool,
+    ) {
         for (key, object) in new {
             if let Some(before) = old.get(key) {
-                let generation = before.meta().generation.unwrap_or(1) + i64::from(!same(before, object));
+                let generation =
+                    before.meta().generation.unwrap_or(1) + i64::from(!same(before, object));
                 Arc::make_mut(object).meta_mut().generation = Some(generation);
             }
         }
     }
-    count(&old.connectors, &mut new.connectors, |a, b| a.spec == b.spec);
+    count(&old.connectors, &mut new.connectors, |a, b| {
+        a.spec == b.spec
+    });
     count(&old.tenants, &mut new.tenants, |a, b| a.spec == b.spec);
     count(&old.scopes, &mut new.scopes, |a, b| a.spec == b.spec);
     count(&old.syncs, &mut new.syncs, |a, b| a.spec == b.spec);
 }
 
 impl Host for Folder {
-    fn data<'a>(&'a self, store: Store, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Data, HostError>> {
+    fn data<'a>(
+        &'a self,
+        store: Store,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Data, HostError>> {
         Box::pin(async move {
-            let key = Key { namespace: namespace.into(), name: name.into() };
+            let key = Key {
+                namespace: namespace.into(),
+                name: name.into(),
+            };
             if store == Store::ConfigMap
                 && let Some(data) = self.manifests.borrow().config_maps.get(&key)
             {
                 return Ok(data.clone());
             }
-            let missing = || HostError::Missing { store, namespace: namespace.into(), name: name.into() };
+            let missing = || HostError::Missing {
+                store,
+                namespace: namespace.into(),
+                name: name.into(),
+            };
             let folder = self.secrets.as_ref().ok_or_else(missing)?.join(name);
             if !folder.is_dir() {
                 return Err(missing());
@@ -135,13 +160,26 @@ impl Host for Folder {
         })
     }
 
-    fn service_account_token<'a>(&'a self, account: &'a Key, _audience: &'a str) -> BoxFuture<'a, Result<SecretString, HostError>> {
-        Box::pin(async move { Err(HostError::NotInFolder { what: format!("a token of ServiceAccount {account}") }) })
+    fn service_account_token<'a>(
+        &'a self,
+        account: &'a Key,
+        _audience: &'a str,
+    ) -> BoxFuture<'a, Result<SecretString, HostError>> {
+        Box::pin(async move {
+            Err(HostError::NotInFolder {
+                what: format!("a token of ServiceAccount {account}"),
+            })
+        })
     }
 
-    fn write_status<'a>(&'a self, subject: &'a Subject, status: Value) -> BoxFuture<'a, Result<(), HostError>> {
+    fn write_status<'a>(
+        &'a self,
+        subject: &'a Subject,
+        status: Value,
+    ) -> BoxFuture<'a, Result<(), HostError>> {
         Box::pin(async move {
-            self.statuses.send_modify(|statuses| drop(statuses.insert(subject.clone(), status)));
+            self.statuses
+                .send_modify(|statuses| drop(statuses.insert(subject.clone(), status)));
             Ok(())
         })
     }
@@ -167,11 +205,18 @@ fn mounted(folder: &Path) -> Result<Data, HostError> {
     let mut data = Data::new();
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with("..")) else {
+        let Some(name) = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .filter(|name| !name.starts_with(".."))
+        else {
             continue;
         };
         if path.is_file() {
-            data.insert(name.into(), std::fs::read(&path).map_err(failed(&path))?.into());
+            data.insert(
+                name.into(),
+                std::fs::read(&path).map_err(failed(&path))?.into(),
+            );
         }
     }
     Ok(data)

@@ -39,7 +39,11 @@ impl Store {
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     #[error("{store} `{name}` does not exist in namespace `{namespace}`", store = .store.as_str())]
-    Missing { store: Store, namespace: String, name: String },
+    Missing {
+        store: Store,
+        namespace: String,
+        name: String,
+    },
     #[error("the API server did not answer within {seconds} s when asked for {what}")]
     Timeout { what: String, seconds: u64 },
     #[error("the API server refused {what}")]
@@ -54,7 +58,9 @@ pub enum HostError {
         #[source]
         source: std::io::Error,
     },
-    #[error("{what} is not to be had outside a cluster; use `auth.clientSecret` or `auth.certificate` with the folder host")]
+    #[error(
+        "{what} is not to be had outside a cluster; use `auth.clientSecret` or `auth.certificate` with the folder host"
+    )]
     NotInFolder { what: String },
 }
 
@@ -66,7 +72,10 @@ impl HostError {
             Self::NotInFolder { .. } => Reason::InvalidSpec,
             Self::Api { .. } | Self::Timeout { .. } => Reason::DependencyNotReady,
         };
-        Problem::new(reason, format!("`{field}`: {}", crate::problem::chain(self)))
+        Problem::new(
+            reason,
+            format!("`{field}`: {}", crate::problem::chain(self)),
+        )
     }
 }
 
@@ -84,13 +93,26 @@ pub struct Notice {
 
 /// What workers need of the world outside the directory and the tenant.
 pub trait Host: Send + Sync + 'static {
-    fn data<'a>(&'a self, store: Store, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Data, HostError>>;
+    fn data<'a>(
+        &'a self,
+        store: Store,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Data, HostError>>;
 
     /// A token of a ServiceAccount of the resource's own namespace, for one audience.
-    fn service_account_token<'a>(&'a self, account: &'a Key, audience: &'a str) -> BoxFuture<'a, Result<SecretString, HostError>>;
+    fn service_account_token<'a>(
+        &'a self,
+        account: &'a Key,
+        audience: &'a str,
+    ) -> BoxFuture<'a, Result<SecretString, HostError>>;
 
     /// Replaces the status of a resource.
-    fn write_status<'a>(&'a self, subject: &'a Subject, status: serde_json::Value) -> BoxFuture<'a, Result<(), HostError>>;
+    fn write_status<'a>(
+        &'a self,
+        subject: &'a Subject,
+        status: serde_json::Value,
+    ) -> BoxFuture<'a, Result<(), HostError>>;
 
     /// Tells people; failing to do so is logged, never returned.
     fn notify(&self, notice: Notice) -> BoxFuture<'_, ()>;

@@ -67,34 +67,57 @@ pub fn json(sync: &Key, plan: &Plan) -> Value {
 pub fn text(sync: &Key, plan: &Plan) -> String {
     let mut text = format!("{}\n", headline(sync, plan));
     for kind in ChangeKind::ALL {
-        let all: Vec<_> = plan.operations.iter().filter(|operation| operation.change.kind() == kind).collect();
+        let all: Vec<_> = plan
+            .operations
+            .iter()
+            .filter(|operation| operation.change.kind() == kind)
+            .collect();
         if all.is_empty() {
             continue;
         }
-        let rows: Vec<_> = all.iter().take(SHOWN).map(|operation| row(plan, operation)).collect();
+        let rows: Vec<_> = all
+            .iter()
+            .take(SHOWN)
+            .map(|operation| row(plan, operation))
+            .collect();
         text.push('\n');
         text.push_str(&table(&["OPERATION", "CLASS", "NAME", "WHAT"], &rows));
         if all.len() > SHOWN {
-            text.push_str(&format!("… and {} more of this kind; `--output json` has all\n", all.len() - SHOWN));
+            text.push_str(&format!(
+                "… and {} more of this kind; `--output json` has all\n",
+                all.len() - SHOWN
+            ));
         }
     }
     for hold in &plan.holds {
         text.push_str(&format!("\nheld: {}\n", hold.limit));
     }
     for fault in &plan.faults {
-        text.push_str(&format!("\n{}: SyncScope `{}`: {}\n", fault.reason, fault.scope, fault.message));
+        text.push_str(&format!(
+            "\n{}: SyncScope `{}`: {}\n",
+            fault.reason, fault.scope, fault.message
+        ));
     }
     if !plan.quarantine.is_empty() {
         let rows: Vec<_> = plan
             .quarantine
             .iter()
             .take(SHOWN)
-            .map(|object| vec![object.reason.to_string(), shorten(&object.dn, 40), shorten(&object.message, 56)])
+            .map(|object| {
+                vec![
+                    object.reason.to_string(),
+                    shorten(&object.dn, 40),
+                    shorten(&object.message, 56),
+                ]
+            })
             .collect();
         text.push('\n');
         text.push_str(&table(&["QUARANTINED", "ENTRY", "WHY"], &rows));
         if plan.quarantine.len() > SHOWN {
-            text.push_str(&format!("… and {} more; `--output json` has all\n", plan.quarantine.len() - SHOWN));
+            text.push_str(&format!(
+                "… and {} more; `--output json` has all\n",
+                plan.quarantine.len() - SHOWN
+            ));
         }
     }
     text
@@ -102,7 +125,11 @@ pub fn text(sync: &Key, plan: &Plan) -> String {
 
 /// One line: what the plan comes to.
 pub fn headline(sync: &Key, plan: &Plan) -> String {
-    let mut parts: Vec<String> = plan.changes().iter().map(|(kind, count)| format!("{count} {}", kind.as_str())).collect();
+    let mut parts: Vec<String> = plan
+        .changes()
+        .iter()
+        .map(|(kind, count)| format!("{count} {}", kind.as_str()))
+        .collect();
     if parts.is_empty() {
         parts.push("nothing to do".into());
     }
@@ -113,16 +140,28 @@ pub fn headline(sync: &Key, plan: &Plan) -> String {
     if !plan.quarantine.is_empty() {
         parts.push(format!("{} quarantined", plan.quarantine.len()));
     }
-    format!("DirectorySync {sync}: {} ({})", parts.join(", "), plan.digest())
+    format!(
+        "DirectorySync {sync}: {} ({})",
+        parts.join(", "),
+        plan.digest()
+    )
 }
 
 pub(super) fn row(plan: &Plan, operation: &Operation) -> Vec<String> {
     let details = details(operation);
-    let peer = details.peer.map(|peer| plan.name(&Anchor::from_text(&peer)).map_or(peer, str::to_owned));
+    let peer = details.peer.map(|peer| {
+        plan.name(&Anchor::from_text(&peer))
+            .map_or(peer, str::to_owned)
+    });
     let what = peer.unwrap_or_else(|| details.attributes.join(", "));
     let anchor = operation.anchor.to_string();
     let name = plan.name(&operation.anchor).unwrap_or(&anchor);
-    vec![operation.change.kind().as_str().into(), operation.class.as_str().into(), shorten(name, 36), shorten(&what, 56)]
+    vec![
+        operation.change.kind().as_str().into(),
+        operation.class.as_str().into(),
+        shorten(name, 36),
+        shorten(&what, 56),
+    ]
 }
 
 struct Details {
@@ -133,8 +172,17 @@ struct Details {
 fn details(operation: &Operation) -> Details {
     let (attributes, peer) = match &operation.change {
         Change::Create { values, .. } => (values.keys().cloned().collect(), None),
-        Change::Restore { changes, .. } | Change::Adopt { changes, .. } | Change::Update { changes } => (changes.keys().cloned().collect(), None),
-        Change::SetManager { manager } => (vec![], Some(manager.as_ref().map_or_else(|| "none".into(), ToString::to_string))),
+        Change::Restore { changes, .. }
+        | Change::Adopt { changes, .. }
+        | Change::Update { changes } => (changes.keys().cloned().collect(), None),
+        Change::SetManager { manager } => (
+            vec![],
+            Some(
+                manager
+                    .as_ref()
+                    .map_or_else(|| "none".into(), ToString::to_string),
+            ),
+        ),
         Change::AddMember { member } => (vec![], Some(member.to_string())),
         Change::RemoveMember { member } => (vec![], Some(member.to_string())),
         Change::Disable | Change::Delete => (vec![], None),

@@ -26,7 +26,10 @@ impl Progress {
             let (done, total) = report.progress;
             if report.phase == Phase::Exporting {
                 let bars = &self.bars;
-                let bar = self.running.entry(key.clone()).or_insert_with(|| bars.add(new_bar(key)));
+                let bar = self
+                    .running
+                    .entry(key.clone())
+                    .or_insert_with(|| bars.add(new_bar(key)));
                 bar.set_length(u64::try_from(total).unwrap_or(u64::MAX));
                 bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
             } else if let Some(bar) = self.running.remove(key) {
@@ -47,6 +50,9 @@ impl Progress {
 
 fn new_bar(key: &Key) -> ProgressBar {
     let template = "{prefix} [{bar:40}] {pos}/{len} {per_sec} {eta} left";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style).with_prefix(key.to_string())
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(0)
+        .with_style(style)
+        .with_prefix(key.to_string())
 }

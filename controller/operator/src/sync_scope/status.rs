@@ -12,15 +12,28 @@ use crate::{
 };
 
 /// The whole status, and where the scope stands.
-pub fn status(scope: &SyncScope, connector_exists: bool, report: Option<&ScopeReport>) -> (SyncScopeStatus, Standing) {
+pub fn status(
+    scope: &SyncScope,
+    connector_exists: bool,
+    report: Option<&ScopeReport>,
+) -> (SyncScopeStatus, Standing) {
     let previous = scope.status.clone().unwrap_or_default();
     let standing = standing(scope, connector_exists, report);
     let generation = scope.metadata.generation;
     let resolved = report.map(|report| {
         let resolved = report.resolved.iter();
-        resolved.map(|item| Resolved { written: item.written.clone(), guid: item.guid.to_string(), dn: item.dn.clone() }).collect()
+        resolved
+            .map(|item| Resolved {
+                written: item.written.clone(),
+                guid: item.guid.to_string(),
+                dn: item.dn.clone(),
+            })
+            .collect()
     });
-    let counts = report.map(|report| ScopeCounts { users: count(report.counts.users), groups: count(report.counts.groups) });
+    let counts = report.map(|report| ScopeCounts {
+        users: count(report.counts.users),
+        groups: count(report.counts.groups),
+    });
     let status = SyncScopeStatus {
         observed_generation: observed(&standing, generation, previous.observed_generation),
         conditions: standing.conditions(&previous.conditions, generation, Timestamp::now()),
@@ -38,16 +51,26 @@ fn standing(scope: &SyncScope, connector_exists: bool, report: Option<&ScopeRepo
     }
     if !connector_exists {
         let connector = &scope.spec.connector_ref.name;
-        let message = format!("`spec.connectorRef`: DirectoryConnector `{connector}` does not exist in this namespace");
+        let message = format!(
+            "`spec.connectorRef`: DirectoryConnector `{connector}` does not exist in this namespace"
+        );
         return Standing::Failing(Problem::new(Reason::DependencyNotReady, message));
     }
     match report {
-        Some(ScopeReport { fault: Some(fault), .. }) => Standing::Failing(Problem::new(fault.reason, fault.message.clone())),
+        Some(ScopeReport {
+            fault: Some(fault), ..
+        }) => Standing::Failing(Problem::new(fault.reason, fault.message.clone())),
         Some(report) => Standing::Ready(
             Reason::Succeeded,
-            format!("{} users and {} groups are in scope", report.counts.users, report.counts.groups),
+            format!(
+                "{} users and {} groups are in scope",
+                report.counts.users, report.counts.groups
+            ),
         ),
-        None => Standing::Ready(Reason::Succeeded, "the rule can be decided; no DirectorySync has used it yet".into()),
+        None => Standing::Ready(
+            Reason::Succeeded,
+            "the rule can be decided; no DirectorySync has used it yet".into(),
+        ),
     }
 }
 

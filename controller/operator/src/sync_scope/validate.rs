@@ -19,33 +19,62 @@ pub fn validate(name: &str, scope: &SyncScope) -> Result<Scope, Problem> {
     let spec = &scope.spec;
     let mut include = Vec::with_capacity(spec.include.len());
     for (at, item) in spec.include.iter().enumerate() {
-        include.push(match (&item.organizational_unit, &item.group, &item.everything) {
-            (Some(dn), None, None) => Include::OrganizationalUnit(written(dn, &format!("spec.include[{at}].organizationalUnit"))?),
-            (None, Some(dn), None) => Include::Group(written(dn, &format!("spec.include[{at}].group"))?),
-            (None, None, Some(_)) => Include::Everything,
-            _ => return Err(Problem::new(Reason::InvalidSpec, format!("`spec.include[{at}]`: exactly one member must be given"))),
-        });
+        include.push(
+            match (&item.organizational_unit, &item.group, &item.everything) {
+                (Some(dn), None, None) => Include::OrganizationalUnit(written(
+                    dn,
+                    &format!("spec.include[{at}].organizationalUnit"),
+                )?),
+                (None, Some(dn), None) => {
+                    Include::Group(written(dn, &format!("spec.include[{at}].group"))?)
+                }
+                (None, None, Some(_)) => Include::Everything,
+                _ => {
+                    return Err(Problem::new(
+                        Reason::InvalidSpec,
+                        format!("`spec.include[{at}]`: exactly one member must be given"),
+                    ));
+                }
+            },
+        );
     }
     let mut exclude = Vec::with_capacity(spec.exclude.len());
     for (at, item) in spec.exclude.iter().enumerate() {
         exclude.push(match (&item.organizational_unit, &item.group) {
-            (Some(dn), None) => Include::OrganizationalUnit(written(dn, &format!("spec.exclude[{at}].organizationalUnit"))?),
+            (Some(dn), None) => Include::OrganizationalUnit(written(
+                dn,
+                &format!("spec.exclude[{at}].organizationalUnit"),
+            )?),
             (None, Some(dn)) => Include::Group(written(dn, &format!("spec.exclude[{at}].group"))?),
-            _ => return Err(Problem::new(Reason::InvalidSpec, format!("`spec.exclude[{at}]`: exactly one member must be given"))),
+            _ => {
+                return Err(Problem::new(
+                    Reason::InvalidSpec,
+                    format!("`spec.exclude[{at}]`: exactly one member must be given"),
+                ));
+            }
         });
     }
     let filter = match &spec.filter {
         Some(text) => Some(Filter::parse(text).map_err(|error| {
-            Problem::new(Reason::InvalidLDAPFilter, format!("`spec.filter`: {}", chain(&error)))
+            Problem::new(
+                Reason::InvalidLDAPFilter,
+                format!("`spec.filter`: {}", chain(&error)),
+            )
         })?),
         None => None,
     };
     let mut when = BTreeMap::new();
     if let Some(expressions) = &spec.when {
-        for (class, field, source) in [(Class::User, "user", &expressions.user), (Class::Group, "group", &expressions.group)] {
+        for (class, field, source) in [
+            (Class::User, "user", &expressions.user),
+            (Class::Group, "group", &expressions.group),
+        ] {
             if let Some(source) = source {
                 let expression = Expression::compile(source, class).map_err(|error| {
-                    Problem::new(Reason::InvalidCELExpression, format!("`spec.when.{field}`: {}", chain(&error)))
+                    Problem::new(
+                        Reason::InvalidCELExpression,
+                        format!("`spec.when.{field}`: {}", chain(&error)),
+                    )
                 })?;
                 when.insert(class, expression);
             }
@@ -72,5 +101,6 @@ fn class(class: &ObjectClass) -> Class {
 }
 
 fn written(text: &str, field: &str) -> Result<Written, Problem> {
-    Written::parse(text).map_err(|error| Problem::new(Reason::InvalidSpec, format!("`{field}`: {}", chain(&error))))
+    Written::parse(text)
+        .map_err(|error| Problem::new(Reason::InvalidSpec, format!("`{field}`: {}", chain(&error))))
 }

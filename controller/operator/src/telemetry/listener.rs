@@ -3,7 +3,12 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::{Router, http::{StatusCode, header}, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -17,16 +22,27 @@ pub struct Readiness {
 }
 
 /// Serves until `stop`.
-pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>, readiness: Readiness, stop: CancellationToken) -> std::io::Result<()> {
+pub async fn serve(
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     let draining = stop.clone();
     let ready = move || {
         let listed = *readiness.listed.borrow();
         let stopping = draining.is_cancelled();
         std::future::ready(match (stopping, listed >= readiness.wanted) {
-            (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".to_owned()),
+            (true, _) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "shutting down\n".to_owned(),
+            ),
             (false, true) => (StatusCode::OK, "ok\n".to_owned()),
             (false, false) => {
-                let text = format!("{listed} of {} kinds could be listed; are the CRDs installed?\n", readiness.wanted);
+                let text = format!(
+                    "{listed} of {} kinds could be listed; are the CRDs installed?\n",
+                    readiness.wanted
+                );
                 (StatusCode::SERVICE_UNAVAILABLE, text)
             }
         })
@@ -34,7 +50,14 @@ pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>, readiness: Readin
     let scrape = move || {
         let result = metrics.encode();
         std::future::ready(match result {
-            Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
+            Ok(text) => (
+                [(
+                    header::CONTENT_TYPE,
+                    "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                )],
+                text,
+            )
+                .into_response(),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
         })
     };
@@ -44,5 +67,7 @@ pub async fn serve(address: SocketAddr, metrics: Arc<Metrics>, readiness: Readin
         .route("/metrics", get(scrape));
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "listening for probes and scrapes");
-    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await
 }

@@ -131,25 +131,77 @@ impl Default for Metrics {
             request_seconds: Histogram::new([0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]),
         };
         let build: Family<Build, Gauge> = Family::default();
-        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        build
+            .get_or_create(&Build {
+                version: env!("CARGO_PKG_VERSION"),
+            })
+            .set(1);
         let r = &mut metrics.registry;
         r.register("build_info", "Always 1; the label tells the version", build);
-        r.register("panics", "Panics of tasks; each is a fault of Plumbline or of a library", metrics.panics.clone());
-        r.register("ready", "1 when the condition Ready of a resource is True, else 0", metrics.ready.clone());
-        r.register("directory_reads", "Attempts to read a directory; `result` is `success` or a reason", metrics.reads.clone());
-        r.register("tenant_looks", "Looks at a tenant; `result` is `success` or a reason", metrics.looks.clone());
-        r.register("sync_cycles", "Cycles of a DirectorySync; `result` is `success` or a reason", metrics.cycles.clone());
+        r.register(
+            "panics",
+            "Panics of tasks; each is a fault of Plumbline or of a library",
+            metrics.panics.clone(),
+        );
+        r.register(
+            "ready",
+            "1 when the condition Ready of a resource is True, else 0",
+            metrics.ready.clone(),
+        );
+        r.register(
+            "directory_reads",
+            "Attempts to read a directory; `result` is `success` or a reason",
+            metrics.reads.clone(),
+        );
+        r.register(
+            "tenant_looks",
+            "Looks at a tenant; `result` is `success` or a reason",
+            metrics.looks.clone(),
+        );
+        r.register(
+            "sync_cycles",
+            "Cycles of a DirectorySync; `result` is `success` or a reason",
+            metrics.cycles.clone(),
+        );
         let help = "When a cycle of a DirectorySync last ended well, in seconds since 1970";
-        r.register("sync_last_success_timestamp_seconds", help, metrics.last_success.clone());
-        r.register("sync_objects", "Objects that take part in a DirectorySync, by class", metrics.objects.clone());
-        r.register("sync_planned_operations", "Operations of the last plan, without held ones", metrics.planned.clone());
-        r.register("sync_held_operations", "Operations that the guard holds, by class of guard", metrics.held.clone());
-        r.register("sync_quarantined_objects", "Objects in quarantine, by reason", metrics.quarantined.clone());
-        r.register("sync_operations", "Operations sent, by what became of them", metrics.operations.clone());
+        r.register(
+            "sync_last_success_timestamp_seconds",
+            help,
+            metrics.last_success.clone(),
+        );
+        r.register(
+            "sync_objects",
+            "Objects that take part in a DirectorySync, by class",
+            metrics.objects.clone(),
+        );
+        r.register(
+            "sync_planned_operations",
+            "Operations of the last plan, without held ones",
+            metrics.planned.clone(),
+        );
+        r.register(
+            "sync_held_operations",
+            "Operations that the guard holds, by class of guard",
+            metrics.held.clone(),
+        );
+        r.register(
+            "sync_quarantined_objects",
+            "Objects in quarantine, by reason",
+            metrics.quarantined.clone(),
+        );
+        r.register(
+            "sync_operations",
+            "Operations sent, by what became of them",
+            metrics.operations.clone(),
+        );
         let help = "Requests to targets, parts of a batch counted each; `path` is a template, without values";
         r.register("target_requests", help, metrics.requests.clone());
         let help = "Time that requests to targets took, in seconds";
-        r.register("target_request_duration_seconds", help, metrics.request_seconds.clone());
+        r.register(
+            "target_request_duration_seconds",
+            help,
+            metrics.request_seconds.clone(),
+        );
         metrics
     }
 }
@@ -173,30 +225,64 @@ impl Metrics {
     pub fn cycle(&self, sync: &Key, problem: Option<&Problem>) {
         self.cycles.get_or_create(&result(sync, problem)).inc();
         if problem.is_none() {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-            self.last_success.get_or_create(&named(sync)).set(i64::try_from(now).unwrap_or(i64::MAX));
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs());
+            self.last_success
+                .get_or_create(&named(sync))
+                .set(i64::try_from(now).unwrap_or(i64::MAX));
         }
     }
 
     pub fn plan(&self, sync: &Key, plan: &Plan) {
         let (namespace, name) = (&sync.namespace, &sync.name);
         for (class, count) in [("user", plan.counts.users), ("group", plan.counts.groups)] {
-            let label = Classed { namespace: namespace.clone(), name: name.clone(), class };
+            let label = Classed {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                class,
+            };
             self.objects.get_or_create(&label).set(gauge(count));
         }
         let changes = plan.changes();
         for kind in ChangeKind::ALL {
-            let label = Operations { namespace: namespace.clone(), name: name.clone(), operation: kind.as_str() };
-            self.planned.get_or_create(&label).set(gauge(changes.get(&kind).copied().unwrap_or(0)));
+            let label = Operations {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                operation: kind.as_str(),
+            };
+            self.planned
+                .get_or_create(&label)
+                .set(gauge(changes.get(&kind).copied().unwrap_or(0)));
         }
         for class in HoldClass::ALL {
-            let label = Classed { namespace: namespace.clone(), name: name.clone(), class: class.as_str() };
-            let count = plan.holds.iter().filter(|hold| hold.class == class).map(|hold| hold.count).sum();
+            let label = Classed {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                class: class.as_str(),
+            };
+            let count = plan
+                .holds
+                .iter()
+                .filter(|hold| hold.class == class)
+                .map(|hold| hold.count)
+                .sum();
             self.held.get_or_create(&label).set(gauge(count));
         }
-        for reason in Reason::ALL.iter().filter(|reason| reason.place() == Place::Quarantine) {
-            let label = Reasoned { namespace: namespace.clone(), name: name.clone(), reason: reason.as_str() };
-            let count = plan.quarantine.iter().filter(|object| object.reason == *reason).count();
+        for reason in Reason::ALL
+            .iter()
+            .filter(|reason| reason.place() == Place::Quarantine)
+        {
+            let label = Reasoned {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                reason: reason.as_str(),
+            };
+            let count = plan
+                .quarantine
+                .iter()
+                .filter(|object| object.reason == *reason)
+                .count();
             self.quarantined.get_or_create(&label).set(gauge(count));
         }
     }
@@ -212,7 +298,9 @@ impl Metrics {
     }
 
     pub fn standing(&self, subject: &Subject, standing: &Standing) {
-        self.ready.get_or_create(&object(subject)).set(i64::from(matches!(standing, Standing::Ready(..))));
+        self.ready
+            .get_or_create(&object(subject))
+            .set(i64::from(matches!(standing, Standing::Ready(..))));
     }
 
     /// Removes the gauges of a resource that is gone.
@@ -225,16 +313,32 @@ impl Metrics {
         let (namespace, name) = (&sync.namespace, &sync.name);
         self.last_success.remove(&named(sync));
         for class in ["user", "group"] {
-            self.objects.remove(&Classed { namespace: namespace.clone(), name: name.clone(), class });
+            self.objects.remove(&Classed {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                class,
+            });
         }
         for kind in ChangeKind::ALL {
-            self.planned.remove(&Operations { namespace: namespace.clone(), name: name.clone(), operation: kind.as_str() });
+            self.planned.remove(&Operations {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                operation: kind.as_str(),
+            });
         }
         for class in HoldClass::ALL {
-            self.held.remove(&Classed { namespace: namespace.clone(), name: name.clone(), class: class.as_str() });
+            self.held.remove(&Classed {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                class: class.as_str(),
+            });
         }
         for reason in Reason::ALL {
-            self.quarantined.remove(&Reasoned { namespace: namespace.clone(), name: name.clone(), reason: reason.as_str() });
+            self.quarantined.remove(&Reasoned {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                reason: reason.as_str(),
+            });
         }
     }
 }
@@ -245,23 +349,40 @@ pub struct TargetRequests(pub Arc<Metrics>);
 
 impl RequestObserver for TargetRequests {
     fn on_request(&self, request: &RequestRecord) {
-        let label = Request { method: request.method, path: request.path, status: request.status };
+        let label = Request {
+            method: request.method,
+            path: request.path,
+            status: request.status,
+        };
         self.0.requests.get_or_create(&label).inc();
-        self.0.request_seconds.observe(request.duration.max(Duration::ZERO).as_secs_f64());
+        self.0
+            .request_seconds
+            .observe(request.duration.max(Duration::ZERO).as_secs_f64());
     }
 }
 
 fn result(key: &Key, problem: Option<&Problem>) -> Attempt {
     let result = problem.map_or("success", |problem| problem.reason.as_str());
-    Attempt { namespace: key.namespace.clone(), name: key.name.clone(), result }
+    Attempt {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        result,
+    }
 }
 
 fn named(key: &Key) -> Named {
-    Named { namespace: key.namespace.clone(), name: key.name.clone() }
+    Named {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+    }
 }
 
 fn object(subject: &Subject) -> Object {
-    Object { kind: subject.kind.as_str(), namespace: subject.key.namespace.clone(), name: subject.key.name.clone() }
+    Object {
+        kind: subject.kind.as_str(),
+        namespace: subject.key.namespace.clone(),
+        name: subject.key.name.clone(),
+    }
 }
 
 fn gauge(count: usize) -> i64 {

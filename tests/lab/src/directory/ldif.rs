@@ -203,7 +203,9 @@ fn read_modifications<'a>(
             continue;
         }
         let (name, value) = pair(dn, each)?;
-        if let Some(last) = modifications.last_mut().filter(|_| open) { last.attribute.values.push(value) } else {
+        if let Some(last) = modifications.last_mut().filter(|_| open) {
+            last.attribute.values.push(value)
+        } else {
             let operation = match name.as_str() {
                 "add" => Operation::Add,
                 "delete" => Operation::Delete,

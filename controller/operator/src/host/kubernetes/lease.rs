@@ -83,14 +83,20 @@ impl Contender {
     async fn attempt(&mut self) -> kube::Result<bool> {
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
             let lease = Lease {
-                metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+                metadata: ObjectMeta {
+                    name: Some(self.name.clone()),
+                    ..ObjectMeta::default()
+                },
                 spec: Some(self.record(None)),
             };
             return won(self.api.create(&PostParams::default(), &lease).await);
         };
         let version = lease.resource_version().unwrap_or_default();
         let spec = lease.spec.take();
-        let holder = spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
+        let holder = spec
+            .as_ref()
+            .and_then(|spec| spec.holder_identity.clone())
+            .unwrap_or_default();
         if !holder.is_empty() && holder != self.identity {
             match &self.observed {
                 Some((seen, since)) if *seen == version => {
@@ -105,7 +111,10 @@ impl Contender {
             }
         }
         lease.spec = Some(self.record(spec));
-        won(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+        won(self
+            .api
+            .replace(&self.name, &PostParams::default(), &lease)
+            .await)
     }
 
     fn record(&self, previous: Option<LeaseSpec>) -> LeaseSpec {
@@ -115,7 +124,11 @@ impl Contender {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-            acquire_time: if ours { previous.acquire_time } else { Some(now.clone()) },
+            acquire_time: if ours {
+                previous.acquire_time
+            } else {
+                Some(now.clone())
+            },
             renew_time: Some(now),
             lease_transitions: Some(previous.lease_transitions.unwrap_or(0) + i32::from(!ours)),
             ..previous
@@ -124,19 +137,30 @@ impl Contender {
 
     /// Lets the next contender have it at once. Called after all work under the Lease has stopped.
     async fn release(&self) -> kube::Result<()> {
-        let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
-        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_deref() == Some(&self.identity)) else {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+            return Ok(());
+        };
+        let Some(spec) = lease
+            .spec
+            .as_mut()
+            .filter(|spec| spec.holder_identity.as_deref() == Some(&self.identity))
+        else {
             return Ok(());
         };
         spec.holder_identity = None;
-        self.api.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+        self.api
+            .replace(&self.name, &PostParams::default(), &lease)
+            .await
+            .map(drop)
     }
 }
 
 fn won(answer: kube::Result<Lease>) -> kube::Result<bool> {
     match answer {
         Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(false),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }

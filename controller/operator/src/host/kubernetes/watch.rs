@@ -20,16 +20,48 @@ use crate::world::{Key, World};
 
 /// Publishes the world of the given namespaces, for as long as the returned set lives. `ready` counts the watches that have
 /// listed their kind once; the world is complete when it has reached the second value.
-pub fn watch(client: &Client, namespaces: &[String]) -> (watch::Receiver<World>, watch::Receiver<usize>, usize, JoinSet<()>) {
+pub fn watch(
+    client: &Client,
+    namespaces: &[String],
+) -> (
+    watch::Receiver<World>,
+    watch::Receiver<usize>,
+    usize,
+    JoinSet<()>,
+) {
     let (world, worlds) = watch::channel(World::default());
     let (ready, readies) = watch::channel(0);
     let (world, ready) = (Arc::new(world), Arc::new(ready));
     let mut tasks = JoinSet::new();
     for namespace in namespaces {
-        tasks.spawn(follow(client.clone(), namespace.clone(), world.clone(), ready.clone(), |w| &mut w.connectors));
-        tasks.spawn(follow(client.clone(), namespace.clone(), world.clone(), ready.clone(), |w| &mut w.tenants));
-        tasks.spawn(follow(client.clone(), namespace.clone(), world.clone(), ready.clone(), |w| &mut w.scopes));
-        tasks.spawn(follow(client.clone(), namespace.clone(), world.clone(), ready.clone(), |w| &mut w.syncs));
+        tasks.spawn(follow(
+            client.clone(),
+            namespace.clone(),
+            world.clone(),
+            ready.clone(),
+            |w| &mut w.connectors,
+        ));
+        tasks.spawn(follow(
+            client.clone(),
+            namespace.clone(),
+            world.clone(),
+            ready.clone(),
+            |w| &mut w.tenants,
+        ));
+        tasks.spawn(follow(
+            client.clone(),
+            namespace.clone(),
+            world.clone(),
+            ready.clone(),
+            |w| &mut w.scopes,
+        ));
+        tasks.spawn(follow(
+            client.clone(),
+            namespace.clone(),
+            world.clone(),
+            ready.clone(),
+            |w| &mut w.syncs,
+        ));
     }
     (worlds, readies, namespaces.len() * 4, tasks)
 }
@@ -43,10 +75,18 @@ async fn follow<K>(
     ready: Arc<watch::Sender<usize>>,
     objects: fn(&mut World) -> &mut Objects<K>,
 ) where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
 {
     let api: Api<DeserializeGuard<K>> = Api::namespaced(client, &namespace);
-    let mut events = kube::runtime::watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut events = kube::runtime::watcher(api, watcher::Config::default())
+        .default_backoff()
+        .boxed();
     let mut listing: Option<Objects<K>> = None;
     let mut listed = false;
     while let Some(event) = events.next().await {
@@ -71,7 +111,9 @@ async fn follow<K>(
             }
             Ok(Event::Apply(object)) => {
                 if let Some(object) = decoded(object) {
-                    world.send_modify(|world| drop(objects(world).insert(Key::of(&object), Arc::new(object))));
+                    world.send_modify(|world| {
+                        drop(objects(world).insert(Key::of(&object), Arc::new(object)))
+                    });
                 }
             }
             Ok(Event::Delete(object)) => {
