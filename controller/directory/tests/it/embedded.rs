@@ -152,7 +152,7 @@ async fn tombstones_are_read_when_the_account_may_see_them() {
     let (outcome, shown) = read(&mut source, &["cn"]).await;
     outcome.unwrap();
     assert!(shown.tombstones_readable);
-    assert_eq!(shown.tombstones, [gone.clone()]);
+    assert_eq!(shown.tombstones, std::slice::from_ref(&gone));
     assert_eq!(
         source.probe().await.unwrap().deleted_objects,
         DeletedObjects::Readable
