@@ -72,45 +72,43 @@ async fn whatever_ends_a_read_early_is_an_error() {
             BASE,
         ),
         (
-            Box::new(
-                (|| {
-                    let mut referral = result(LdapResultCode::Referral);
-                    referral.referral = vec![format!("ldap://elsewhere/{BASE}")];
-                    vec![Reply::Message(LdapOp::SearchResultDone(referral), vec![])]
-                }),
-            ),
+            Box::new(|| {
+                let mut referral = result(LdapResultCode::Referral);
+                referral.referral = vec![format!("ldap://elsewhere/{BASE}")];
+                vec![Reply::Message(LdapOp::SearchResultDone(referral), vec![])]
+            }),
             Reason::ReadIncomplete,
             "sends this search elsewhere",
         ),
         (
-            Box::new((|| vec![person("a"), done(LdapResultCode::Success)])),
+            Box::new(|| vec![person("a"), done(LdapResultCode::Success)]),
             Reason::ReadIncomplete,
             "without the paging control",
         ),
         (
-            Box::new((|| vec![person("a"), page("more")])),
+            Box::new(|| vec![person("a"), page("more")]),
             Reason::ReadIncomplete,
             "the same page twice",
         ),
         (
             // A search result without a code makes the client library panic.
-            Box::new((|| vec![person("a"), Reply::Raw(vec![0x65, 0])])),
+            Box::new(|| vec![person("a"), Reply::Raw(vec![0x65, 0])]),
             Reason::ReadIncomplete,
             "malformed message",
         ),
         (
             // An entry that is a DN and nothing else.
-            Box::new((|| vec![Reply::Raw(vec![0x64, 3, 4, 1, b'a']), page("")])),
+            Box::new(|| vec![Reply::Raw(vec![0x64, 3, 4, 1, b'a']), page("")]),
             Reason::ReadIncomplete,
             "no proper attribute list",
         ),
         (
-            Box::new((|| vec![person("a"), Reply::Close])),
+            Box::new(|| vec![person("a"), Reply::Close]),
             Reason::ReadIncomplete,
             "was lost",
         ),
         (
-            Box::new((|| vec![person("a")])),
+            Box::new(|| vec![person("a")]),
             Reason::ReadIncomplete,
             "did not answer",
         ),
