@@ -2,10 +2,17 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "a scenario fails by panicking"
 )]
 
 mod chart;
+mod cluster;
+mod expected;
 mod kubelet;
+mod manifests;
+#[path = "../../../../crds/tests/it/pairs.rs"]
+mod pairs;
+mod scenario;
 mod servers;

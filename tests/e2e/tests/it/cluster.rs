@@ -1,0 +1,188 @@
+//! The main job, whole: a real directory, the chart on a real API server, and a tenant on a bad day (answers come late, are refused
+//! for quota and get lost). The examples are applied as they stand; the tenant must end exactly as the company's model says.
+
+use plumbline_e2e::{Login, OpenLdap, Samba};
+use plumbline_lab::company::{Company, Dialect};
+use plumbline_lab::directory::{
+    Change, Entry, Modification, Operation, write_changes, write_entries,
+};
+use plumbline_lab::tenant::LabTenant;
+use plumbline_lab::tls::Identity;
+use serde_json::Value;
+
+use crate::expected::{Units, compare, of_company, of_tenant};
+use crate::scenario::{Scenario, bad_day};
+
+/// Enough that creating them all exceeds the tenant's quota.
+const PEOPLE: usize = 400;
+
+#[test]
+fn the_openldap_example_brings_a_tenant_to_what_the_directory_holds_and_keeps_it_there() {
+    let company = Company::generate(11, PEOPLE, Dialect::OpenLdap);
+    let directory = openldap(&company, &[]);
+    let scenario = Scenario::start("openldap", bad_day(11), &[]);
+    scenario.bind_secret("people-bind", &directory.reader().unwrap());
+    scenario.authority("people-ca", &directory.reader().unwrap().ca().unwrap());
+    let certificate = Identity::self_signed_rsa("contoso-application").unwrap();
+    scenario.tenant.register_certificate(&certificate).unwrap();
+    let keys = [
+        ("tls.crt", &*certificate.certificate_pem),
+        ("tls.key", &*certificate.key_pem),
+    ];
+    scenario.secret("contoso-application", &keys);
+    scenario.apply(&scenario.example("openldap-to-entra", &[directory.ldap_url().unwrap()]));
+
+    scenario.wait("dsync/people", "condition=Ready", 240);
+    let expected = of_company(&company, &Units::of(&company), Dialect::OpenLdap);
+    assert!(expected.users.len() > PEOPLE / 2 && expected.groups.len() > 10);
+    compare(&expected, &of_tenant(&scenario.tenant)).unwrap();
+    writes_nothing(&scenario, "people");
+    readable_in_120_columns(&scenario);
+    met_everything(&scenario.tenant);
+}
+
+#[test]
+fn the_active_directory_example_brings_a_tenant_to_what_samba_holds_and_keeps_it_there() {
+    let company = Company::generate(12, PEOPLE, Dialect::Samba);
+    let domain = Samba::start().unwrap();
+    fill_samba(&domain.administrator().unwrap(), &company);
+    let values = ["workloadIdentity.serviceAccounts={contoso-sync}"];
+    let scenario = Scenario::start("active-directory", bad_day(12), &values);
+    let reader = domain.reader().unwrap();
+    scenario.bind_secret("corp-bind", &reader);
+    scenario.authority("corp-ca", &reader.ca().unwrap());
+    scenario
+        .kubectl(&["create", "serviceaccount", "contoso-sync"])
+        .unwrap();
+    trust_cluster(&scenario, "contoso-sync");
+    // The first controller does not answer.
+    let servers = ["ldaps://127.0.0.1:9", &*reader.url];
+    scenario.apply(&scenario.example("active-directory-to-entra", &servers));
+
+    scenario.wait("dsync/contoso", "condition=Ready", 240);
+    let expected = of_company(&company, &Units::of(&company), Dialect::Samba);
+    assert!(expected.users.len() > PEOPLE / 2 && expected.groups.len() > 10);
+    compare(&expected, &of_tenant(&scenario.tenant)).unwrap();
+    writes_nothing(&scenario, "contoso");
+    met_everything(&scenario.tenant);
+}
+
+/// A slapd with the company in it.
+pub(crate) fn openldap(company: &Company, settings: &[(&str, &str)]) -> OpenLdap {
+    let suffix = company.base_dn();
+    let directory = OpenLdap::start_with(&[&[("OL_SUFFIX", &*suffix)], settings].concat()).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), company.to_ldif()).unwrap();
+    directory.load(file.path()).unwrap();
+    directory
+}
+
+/// Adds the company to a domain: first everyone, then who refers to whom, for Samba takes no reference to what is not there yet.
+fn fill_samba(administrator: &Login, company: &Company) {
+    let (mut entries, mut references) = (company.entries(), Vec::new());
+    for Entry { dn, attributes } in &mut entries {
+        let refers = |name: &str| ["manager", "member"].contains(&name);
+        let of_entry = attributes
+            .iter()
+            .filter(|attribute| refers(&attribute.name))
+            .cloned();
+        let modifications: Vec<_> = of_entry
+            .map(|attribute| Modification {
+                operation: Operation::Add,
+                attribute,
+            })
+            .collect();
+        if !modifications.is_empty() {
+            references.push(Change::Modify {
+                dn: dn.clone(),
+                modifications,
+            });
+        }
+        attributes.retain(|attribute| !refers(&attribute.name));
+    }
+    administrator.modify(&write_entries(&entries)).unwrap();
+    administrator.modify(&write_changes(&references)).unwrap();
+}
+
+/// Lets a ServiceAccount of the cluster in at the tenant, as an administrator of both would.
+fn trust_cluster(scenario: &Scenario, account: &str) {
+    let raw = |path: &str| -> Value {
+        let text = scenario
+            .control_plane
+            .kubectl(&["get", "--raw", path])
+            .unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let issuer = raw("/.well-known/openid-configuration")["issuer"].clone();
+    let subject = format!("system:serviceaccount:{}:{account}", scenario.namespace);
+    let trusted = scenario.tenant.trust_issuer(
+        issuer.as_str().unwrap(),
+        raw("/openid/v1/jwks"),
+        &subject,
+        "api://AzureADTokenExchange",
+    );
+    trusted.unwrap();
+}
+
+/// One more cycle over what is in step already.
+fn writes_nothing(scenario: &Scenario, sync: &str) {
+    let before = scenario.tenant.log().len();
+    scenario.reconcile_now(sync, 60);
+    let log = scenario.tenant.log();
+    assert!(log.len() > before, "the cycle did not read the tenant");
+    let writes: Vec<_> = log[before..]
+        .iter()
+        .filter(|request| request.write)
+        .map(|request| format!("{} {} {:?}", request.method, request.path, request.body))
+        .collect();
+    assert!(
+        writes.is_empty(),
+        "a second cycle wrote: {}",
+        writes.join("\n")
+    );
+}
+
+fn readable_in_120_columns(scenario: &Scenario) {
+    let table = scenario.kubectl(&["get", "plumbline"]).unwrap();
+    for kind in [
+        "directoryconnector",
+        "cloudtenant",
+        "syncscope",
+        "directorysync",
+    ] {
+        assert!(table.contains(&format!("{kind}.plumbline.dev/")), "{table}");
+    }
+    // Listed by category, names carry their kind, which is not counted here.
+    let width = |line: &str| {
+        line.trim_end()
+            .rsplit(".plumbline.dev/")
+            .next()
+            .map(|rest| rest.chars().count())
+    };
+    let widest = table.lines().map(width).max().flatten();
+    assert!(widest <= Some(120), "{widest:?} columns:\n{table}");
+}
+/// The run counts only if the tenant's day was bad, and if the client broke none of Graph's rules on it.
+fn met_everything(tenant: &LabTenant) {
+    let seen = tenant.seen();
+    let met = [
+        (
+            "a 404 for what was just created",
+            seen.not_found_after_create,
+        ),
+        (
+            "a 400 for a link of a fresh group",
+            seen.link_on_fresh_object,
+        ),
+        ("a 429 inside a batch", seen.throttled_in_batch),
+        ("a concurrency error", seen.concurrency_errors),
+    ];
+    let missed: Vec<_> = met
+        .iter()
+        .filter(|(_, count)| *count == 0)
+        .map(|(what, _)| what)
+        .collect();
+    assert!(missed.is_empty(), "never met: {missed:?} in {seen:?}");
+    let violations = tenant.violations();
+    assert!(violations.is_empty(), "{violations:#?}");
+}
