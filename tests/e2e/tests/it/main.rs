@@ -11,6 +11,7 @@ mod chart;
 mod cluster;
 mod expected;
 mod kubelet;
+mod life;
 mod manifests;
 #[path = "../../../../crds/tests/it/pairs.rs"]
 mod pairs;
