@@ -80,7 +80,7 @@ pub(crate) fn of_company(company: &Company, scope: &Units, dialect: Dialect) -> 
     let entry = |id: ObjectId| company.dn(id).and_then(|dn| entries.get(&dn)).unwrap();
     let in_scope = |unit: ObjectId| {
         let above = above(company, unit);
-        let excluded = dialect != Dialect::OpenLdap && above.contains(&scope.excluded);
+        let excluded = above.contains(&scope.excluded);
         scope.included.iter().any(|unit| above.contains(unit)) && !excluded
     };
     let mut names: BTreeMap<ObjectId, String> = BTreeMap::new();

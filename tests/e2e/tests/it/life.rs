@@ -216,8 +216,7 @@ fn renames_moves_leavers_returners_and_renamed_units_arrive() {
         .rename_unit(life.unit("Personnel & Staff"), "People")
         .unwrap();
     life.apply(&renamed);
-    let hired = life.company.people()[&life.person(1)].unit;
-    let (_, hire) = life.company.hire(hired).unwrap();
+    let (_, hire) = life.company.hire(home).unwrap();
     life.apply(&hire);
     life.scenario
         .kubectl(&["scale", "statefulset", "plumbline", "--replicas=1"])
