@@ -1,7 +1,7 @@
 //! The main job, whole: a real directory, the chart on a real API server, and a tenant on a bad day (answers come late, are refused
 //! for quota and get lost). The examples are applied as they stand; the tenant must end exactly as the company's model says.
 
-use plumbline_e2e::{Login, OpenLdap, Samba};
+use plumbline_e2e::{Login, OpenLdap, Samba, audit};
 use plumbline_lab::company::{Company, Dialect};
 use plumbline_lab::directory::{
     Change, Entry, Modification, Operation, write_changes, write_entries,
@@ -65,6 +65,42 @@ fn the_active_directory_example_brings_a_tenant_to_what_samba_holds_and_keeps_it
     compare(&expected, &of_tenant(&scenario.tenant)).unwrap();
     writes_nothing(&scenario, "contoso");
     met_everything(&scenario.tenant);
+    has_exactly_the_rights_it_uses(&scenario);
+}
+
+/// The API server's audit log against the rules that the chart rendered, both ways; and no right beyond the namespace.
+fn has_exactly_the_rights_it_uses(scenario: &Scenario) {
+    // Something that turns twice within six minutes, for which the event is patched.
+    for suspend in [true, false, true, false] {
+        scenario.patch("dsync", "contoso", &serde_json::json!({"suspend": suspend}));
+        let generation = scenario.get("dsync", "contoso")["metadata"]["generation"].to_string();
+        let observed = format!("jsonpath={{.status.observedGeneration}}={generation}");
+        scenario.wait("dsync/contoso", &observed, 90);
+    }
+    let difference =
+        audit::of_release(scenario.control_plane, scenario.namespace, "plumbline").unwrap();
+    assert_eq!(difference, audit::Difference::default());
+    let account = format!(
+        "--as=system:serviceaccount:{}:plumbline",
+        scenario.namespace
+    );
+    let answer = scenario.control_plane.kubectl(&[
+        "auth",
+        "can-i",
+        "get",
+        "secrets",
+        "--namespace",
+        "default",
+        &account,
+    ]);
+    assert!(
+        answer.is_err(),
+        "the operator may read Secrets of another namespace: {answer:?}"
+    );
+    let own = scenario
+        .kubectl(&["auth", "can-i", "get", "secrets", &account])
+        .unwrap();
+    assert_eq!(own.trim(), "yes", "the account is the operator's");
 }
 
 /// A slapd with the company in it.
