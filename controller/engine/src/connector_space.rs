@@ -128,13 +128,6 @@ impl ConnectorSpace {
         (swept, changes)
     }
 
-    /// A cut read that is taken for a whole one: the planted fault of law 4.
-    pub(crate) fn sweep_unfinished(&mut self) {
-        if planted(Fault::UnfinishedReadSweeps) {
-            self.end();
-        }
-    }
-
     /// Entries that are another one's successor. The same alternate is the same object. The same DN tells only for anchors that people
     /// assign (text): those that a server assigns never change, so that there it is another object in the old one's place.
     fn successors(&self, swept: &[Swept]) -> Vec<(Anchor, Anchor)> {
@@ -167,7 +160,7 @@ impl ConnectorSpace {
 
     /// The last read was complete: only then may anything be taken away because of what this space does not say.
     pub(crate) fn settled(&self) -> bool {
-        self.complete.is_some() && (self.reading.is_none() || planted(Fault::UnfinishedReadSweeps))
+        self.complete.is_some() && self.reading.is_none()
     }
 
     /// A tombstone names it.

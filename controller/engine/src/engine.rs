@@ -127,7 +127,6 @@ impl Engine {
         let space = self.spaces.entry(connector.to_owned()).or_default();
         match event {
             Import::Begin { at, tombstones, .. } => {
-                space.sweep_unfinished();
                 space.begin(at, tombstones);
             }
             Import::Batch(entries) => {

@@ -7,7 +7,6 @@ pub(crate) enum Fault {
     MissingReadIsEmpty,
     KeyedByDn,
     UnsortedPlan,
-    UnfinishedReadSweeps,
     TombstonesNotRequired,
     OwnerIgnored,
     QuarantinedLeave,

@@ -101,6 +101,11 @@ pub(crate) fn note(
     });
 }
 
+/// Absence alone is no evidence, for the account can read tombstones.
+fn requires_tombstones(space: &ConnectorSpace) -> bool {
+    space.requires_tombstones && !planted(Fault::TombstonesNotRequired)
+}
+
 /// Whether a search by anchor would complete the evidence.
 pub(crate) fn doubtful(
     absence: &Absence,
@@ -108,7 +113,7 @@ pub(crate) fn doubtful(
     settings: &ConnectorSettings,
     now: Timestamp,
 ) -> bool {
-    let (Some(first), false) = (absence.first, space.requires_tombstones) else {
+    let (Some(first), false) = (absence.first, requires_tombstones(space)) else {
         return false;
     };
     now >= later(first, settings) && absence.searched.is_none_or(|at| at < first)
@@ -148,10 +153,7 @@ pub(crate) fn judge(
             continue;
         }
         judged += 1;
-        let requires = spaces
-            .get(&settings.name)
-            .is_none_or(|space| space.requires_tombstones)
-            && !planted(Fault::TombstonesNotRequired);
+        let requires = spaces.get(&settings.name).is_none_or(requires_tombstones);
         if let Some(verdict) = unproven(settings, absence, requires) {
             return verdict;
         }

@@ -79,6 +79,11 @@ impl Limit {
         if n > 1 && n >= managed {
             return Some(format!("that is all {managed} of them"));
         }
+        self.over(n, managed)
+    }
+
+    /// More than the floor, and more than the number or the share.
+    fn over(&self, n: usize, managed: usize) -> Option<String> {
         if n <= self.floor as usize {
             return None;
         }
@@ -191,10 +196,13 @@ fn removals(
             .or_default()
             .push(operation);
     }
-    let everything = total > limit.floor as usize && total > limit.max as usize;
+    // Emptying one small group is no accident; emptying all groups is.
+    let memberships: usize = managed.members.values().sum();
+    let all = total > 1 && total >= memberships;
+    let everything = all || total > limit.floor as usize && total > limit.max as usize;
     let (mut held, mut of, mut tripped, mut why) = (Vec::new(), 0, 0_usize, String::new());
     for (group, removals) in groups {
-        let inside = limit.exceeded(removals.len(), members(&group));
+        let inside = limit.over(removals.len(), members(&group));
         if !everything && inside.is_none() {
             flowing.extend(removals);
             continue;
@@ -209,7 +217,9 @@ fn removals(
         }
         held.extend(removals);
     }
-    if everything {
+    if all {
+        why = format!("; that is all {memberships} memberships");
+    } else if everything {
         why = format!("; the limit over all groups is {}", limit.max);
     }
     let text = format!(

@@ -93,7 +93,7 @@ impl Permit for RunPermit {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_permit_ends_with_its_deadline_or_its_cancellation() {
         let (sender, receiver) = watch::channel(Some(Instant::now() + Duration::from_millis(30)));
         let permit = RunPermit {

@@ -119,7 +119,7 @@ impl Runtime {
             let input = self.input(world, sync);
             match self.syncs.entry(key.clone()) {
                 Entry::Vacant(slot) => {
-                    drop(slot.insert(Sync::start(self.context.clone(), key.clone(), input)))
+                    slot.insert(Sync::start(self.context.clone(), key.clone(), input));
                 }
                 Entry::Occupied(mut running) => {
                     if running.get().task.is_finished() {
@@ -197,13 +197,12 @@ impl Runtime {
             let connector = world
                 .connectors
                 .contains_key(&key.sibling(&scope.spec.connector_ref.name));
-            let reports = self
+            let mut reports = self
                 .syncs
                 .iter()
                 .filter(|(sync, _)| sync.namespace == key.namespace);
-            let report = reports
-                .filter_map(|(_, sync)| sync.report.borrow().scopes.get(&key.name).cloned())
-                .next();
+            let report =
+                reports.find_map(|(_, sync)| sync.report.borrow().scopes.get(&key.name).cloned());
             let status = sync_scope::status::status(scope, connector, report.as_ref());
             self.publisher
                 .publish(subject(Kind::SyncScope, key), &**scope, status)

@@ -22,6 +22,7 @@ impl Key {
     }
 
     /// Another name in the same namespace; references never leave it.
+    #[must_use]
     pub fn sibling(&self, name: &str) -> Self {
         Self {
             namespace: self.namespace.clone(),

@@ -14,14 +14,23 @@ use crate::reading::{assert_told, read};
 const READER: &str = "cn=reader,dc=example,dc=com";
 const PASSWORD: &str = "Read-Pa55word!";
 
+/// The value of a plain DN's first RDN.
+fn first_value(dn: &str) -> &str {
+    let rdn = dn.split(',').next().unwrap_or_default();
+    rdn.split_once('=').map_or("", |(_, value)| value)
+}
+
 fn unit(dn: &str) -> Entry {
-    Entry::new(dn).with("objectClass", "organizationalUnit")
+    Entry::new(dn)
+        .with("objectClass", "organizationalUnit")
+        .with("ou", first_value(dn))
 }
 
 fn person(dn: &str, profile: Profile) -> Entry {
     match profile {
         Profile::OpenLdap => Entry::new(dn)
             .with("objectClass", "inetOrgPerson")
+            .with("uid", first_value(dn))
             .with("cn", "x")
             .with("sn", "x"),
         Profile::Ad => Entry::new(dn).with("objectClass", "user"),
@@ -35,6 +44,7 @@ fn people(profile: Profile, base: &str, count: usize) -> Vec<Entry> {
             Entry::new(base)
                 .with("objectClass", "dcObject")
                 .with("objectClass", "organization")
+                .with("dc", "example")
                 .with("o", "example"),
         ],
         Profile::Ad => vec![],
@@ -152,7 +162,7 @@ async fn tombstones_are_read_when_the_account_may_see_them() {
     let (outcome, shown) = read(&mut source, &["cn"]).await;
     outcome.unwrap();
     assert!(shown.tombstones_readable);
-    assert_eq!(shown.tombstones, [gone.clone()]);
+    assert_eq!(shown.tombstones, std::slice::from_ref(&gone));
     assert_eq!(
         source.probe().await.unwrap().deleted_objects,
         DeletedObjects::Readable

@@ -283,7 +283,7 @@ async fn who_is_moved_while_a_read_runs_is_found_by_anchor() {
         .filter(|entry| entry.kind == EntryKind::User)
         .map(|entry| entry.anchor.clone().unwrap())
         .collect();
-    let moves: String = (1..=600)
+    let moves = (1..=600)
         .filter(|n| n % 10 != 0)
         .map(|n| {
             format!(
@@ -292,7 +292,8 @@ async fn who_is_moved_while_a_read_runs_is_found_by_anchor() {
                 n % 10
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let mut seen = std::collections::HashSet::new();
     let mut moved = false;
     source

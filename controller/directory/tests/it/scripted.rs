@@ -23,9 +23,9 @@ fn person(name: &str) -> Reply {
 
 #[tokio::test]
 async fn whatever_ends_a_read_early_is_an_error() {
-    type Answer = fn() -> Vec<Reply>;
+    type Answer = Box<dyn Fn() -> Vec<Reply> + Send>;
     let refused = |code: LdapResultCode| move || vec![person("a"), done(code.clone())];
-    let table: Vec<(Box<dyn Fn() -> Vec<Reply> + Send>, Reason, &str)> = vec![
+    let table: Vec<(Answer, Reason, &str)> = vec![
         (
             Box::new(refused(LdapResultCode::SizeLimitExceeded)),
             Reason::ReadIncomplete,
@@ -72,45 +72,43 @@ async fn whatever_ends_a_read_early_is_an_error() {
             BASE,
         ),
         (
-            Box::new(
-                (|| {
-                    let mut referral = result(LdapResultCode::Referral);
-                    referral.referral = vec![format!("ldap://elsewhere/{BASE}")];
-                    vec![Reply::Message(LdapOp::SearchResultDone(referral), vec![])]
-                }) as Answer,
-            ),
+            Box::new(|| {
+                let mut referral = result(LdapResultCode::Referral);
+                referral.referral = vec![format!("ldap://elsewhere/{BASE}")];
+                vec![Reply::Message(LdapOp::SearchResultDone(referral), vec![])]
+            }),
             Reason::ReadIncomplete,
             "sends this search elsewhere",
         ),
         (
-            Box::new((|| vec![person("a"), done(LdapResultCode::Success)]) as Answer),
+            Box::new(|| vec![person("a"), done(LdapResultCode::Success)]),
             Reason::ReadIncomplete,
             "without the paging control",
         ),
         (
-            Box::new((|| vec![person("a"), page("more")]) as Answer),
+            Box::new(|| vec![person("a"), page("more")]),
             Reason::ReadIncomplete,
             "the same page twice",
         ),
         (
             // A search result without a code makes the client library panic.
-            Box::new((|| vec![person("a"), Reply::Raw(vec![0x65, 0])]) as Answer),
+            Box::new(|| vec![person("a"), Reply::Raw(vec![0x65, 0])]),
             Reason::ReadIncomplete,
             "malformed message",
         ),
         (
             // An entry that is a DN and nothing else.
-            Box::new((|| vec![Reply::Raw(vec![0x64, 3, 4, 1, b'a']), page("")]) as Answer),
+            Box::new(|| vec![Reply::Raw(vec![0x64, 3, 4, 1, b'a']), page("")]),
             Reason::ReadIncomplete,
             "no proper attribute list",
         ),
         (
-            Box::new((|| vec![person("a"), Reply::Close]) as Answer),
+            Box::new(|| vec![person("a"), Reply::Close]),
             Reason::ReadIncomplete,
             "was lost",
         ),
         (
-            Box::new((|| vec![person("a")]) as Answer),
+            Box::new(|| vec![person("a")]),
             Reason::ReadIncomplete,
             "did not answer",
         ),
@@ -206,7 +204,6 @@ async fn ranged_values_are_fetched_to_their_end() {
 #[tokio::test]
 async fn a_group_that_changes_while_its_ranges_are_read_is_read_again() {
     let count = read_group(|asked| match asked {
-        1 => range("2", "2-*", &["d"]),
         2 => range("2", "0-1", &["a", "c"]),
         _ => range("2", "2-*", &["d"]),
     })

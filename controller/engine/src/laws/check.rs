@@ -315,11 +315,11 @@ impl Runner {
             anchors.sort();
             anchors
         };
-        let exceeded = |n: usize, managed: usize| {
-            (n > 1 && n >= managed)
-                || (n > limit.floor as usize
-                    && (n > limit.max as usize || 100 * n > limit.percent as usize * managed))
+        let over = |n: usize, managed: usize| {
+            n > limit.floor as usize
+                && (n > limit.max as usize || 100 * n > limit.percent as usize * managed)
         };
+        let exceeded = |n: usize, managed: usize| (n > 1 && n >= managed) || over(n, managed);
         let approved = !self.approved.is_empty();
         for object in [Class::User, Class::Group] {
             let ours = self.model.live.values().filter(|one| {
@@ -339,7 +339,7 @@ impl Runner {
                         .model
                         .ours(&operation.anchor)
                         .and_then(|group| group.members.as_ref());
-                    exceeded(
+                    over(
                         of(object, Some(operation)).len(),
                         members.map_or(usize::MAX / 200, Vec::len),
                     ) && matches!(operation.change, Change::RemoveMember { .. })

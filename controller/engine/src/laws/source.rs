@@ -74,11 +74,14 @@ impl Directory {
         }
     }
 
+    /// Itself, or the unit that it lies in.
+    fn unit_is_hidden(&self, unit: usize) -> bool {
+        self.hidden_units[unit] || unit == 1 && self.hidden_units[0]
+    }
+
     pub(super) fn visible(&self, person: &Person) -> bool {
-        !person.deleted
-            && !person.hidden
-            && !self.hidden_units[person.unit]
-            && !(person.unit == 1 && self.hidden_units[0])
+        let hidden = person.hidden || self.unit_is_hidden(person.unit);
+        !person.deleted && !hidden
     }
 
     fn dn(&self, person: &Person) -> String {
@@ -101,7 +104,7 @@ impl Directory {
     pub(super) fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         for unit in 0..UNITS.len() {
-            if !self.hidden_units[unit] && !(unit == 1 && self.hidden_units[0]) {
+            if !self.unit_is_hidden(unit) {
                 entries.push(Entry {
                     dn: self.unit_dn(unit),
                     kind: EntryKind::Container,

@@ -81,7 +81,7 @@ pub fn validate(
         scopes,
         capabilities,
         matching: Matching {
-            soft: spec.matching.soft.iter().map(soft).collect(),
+            soft: spec.matching.soft.iter().copied().map(soft).collect(),
             adopt: match spec.matching.adopt {
                 plumbline_crds::Adopt::Never => Adopt::Never,
                 plumbline_crds::Adopt::Report => Adopt::Report,
@@ -134,7 +134,7 @@ fn override_of(mapping: &plumbline_crds::Mapping, class: Class) -> Override {
     }
 }
 
-fn soft(attribute: &SoftMatch) -> String {
+fn soft(attribute: SoftMatch) -> String {
     match attribute {
         SoftMatch::UserPrincipalName => "userPrincipalName",
         SoftMatch::Mail => "mail",

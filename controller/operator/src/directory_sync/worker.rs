@@ -205,15 +205,12 @@ impl Worker {
             }
         }
         let configuration = validate(&parts.specs, &servers, GraphTarget::CAPABILITIES)?;
-        let engine = match &self.engine {
-            Some(engine) => {
-                lock(engine).configure(configuration);
-                engine.clone()
-            }
-            None => {
-                let memory = self.context.state.load(&self.key, &parts.specs.scopes);
-                Arc::new(Mutex::new(Engine::new(configuration, memory)))
-            }
+        let engine = if let Some(engine) = &self.engine {
+            lock(engine).configure(configuration);
+            engine.clone()
+        } else {
+            let memory = self.context.state.load(&self.key, &parts.specs.scopes);
+            Arc::new(Mutex::new(Engine::new(configuration, memory)))
         };
         self.engine = Some(engine.clone());
         let mut seen = BTreeMap::new();

@@ -83,7 +83,12 @@ pub fn validate(name: &str, scope: &SyncScope) -> Result<Scope, Problem> {
     Ok(Scope {
         name: name.into(),
         connector: spec.connector_ref.name.clone(),
-        classes: spec.classes.iter().map(class).collect::<BTreeSet<_>>(),
+        classes: spec
+            .classes
+            .iter()
+            .copied()
+            .map(class)
+            .collect::<BTreeSet<_>>(),
         include,
         exclude,
         filter,
@@ -92,7 +97,7 @@ pub fn validate(name: &str, scope: &SyncScope) -> Result<Scope, Problem> {
     })
 }
 
-fn class(class: &ObjectClass) -> Class {
+fn class(class: ObjectClass) -> Class {
     match class {
         ObjectClass::User => Class::User,
         ObjectClass::Group => Class::Group,

@@ -17,7 +17,7 @@ use plumbline_engine::{
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
 use crate::{
@@ -91,6 +91,7 @@ struct Request {
 /// All metrics of a process.
 pub struct Metrics {
     registry: Registry,
+    described: Vec<Described>,
     pub panics: Counter,
     ready: Family<Object, Gauge>,
     reads: Family<Attempt, Counter>,
@@ -116,6 +117,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("plumbline"),
+            described: Vec::new(),
             panics: Counter::default(),
             ready: Family::default(),
             reads: Family::default(),
@@ -136,77 +138,120 @@ impl Default for Metrics {
                 version: env!("CARGO_PKG_VERSION"),
             })
             .set(1);
-        let r = &mut metrics.registry;
-        r.register("build_info", "Always 1; the label tells the version", build);
-        r.register(
+        let m = &mut metrics;
+        m.add(
+            "build_info",
+            "gauge",
+            "Always 1; the label tells the version",
+            build,
+        );
+        m.add(
             "panics",
+            "counter",
             "Panics of tasks; each is a fault of Plumbline or of a library",
-            metrics.panics.clone(),
+            m.panics.clone(),
         );
-        r.register(
+        m.add(
             "ready",
+            "gauge",
             "1 when the condition Ready of a resource is True, else 0",
-            metrics.ready.clone(),
+            m.ready.clone(),
         );
-        r.register(
+        m.add(
             "directory_reads",
+            "counter",
             "Attempts to read a directory; `result` is `success` or a reason",
-            metrics.reads.clone(),
+            m.reads.clone(),
         );
-        r.register(
+        m.add(
             "tenant_looks",
+            "counter",
             "Looks at a tenant; `result` is `success` or a reason",
-            metrics.looks.clone(),
+            m.looks.clone(),
         );
-        r.register(
+        m.add(
             "sync_cycles",
+            "counter",
             "Cycles of a DirectorySync; `result` is `success` or a reason",
-            metrics.cycles.clone(),
+            m.cycles.clone(),
         );
         let help = "When a cycle of a DirectorySync last ended well, in seconds since 1970";
-        r.register(
+        m.add(
             "sync_last_success_timestamp_seconds",
+            "gauge",
             help,
-            metrics.last_success.clone(),
+            m.last_success.clone(),
         );
-        r.register(
+        m.add(
             "sync_objects",
+            "gauge",
             "Objects that take part in a DirectorySync, by class",
-            metrics.objects.clone(),
+            m.objects.clone(),
         );
-        r.register(
+        m.add(
             "sync_planned_operations",
+            "gauge",
             "Operations of the last plan, without held ones",
-            metrics.planned.clone(),
+            m.planned.clone(),
         );
-        r.register(
+        m.add(
             "sync_held_operations",
+            "gauge",
             "Operations that the guard holds, by class of guard",
-            metrics.held.clone(),
+            m.held.clone(),
         );
-        r.register(
+        m.add(
             "sync_quarantined_objects",
+            "gauge",
             "Objects in quarantine, by reason",
-            metrics.quarantined.clone(),
+            m.quarantined.clone(),
         );
-        r.register(
+        m.add(
             "sync_operations",
+            "counter",
             "Operations sent, by what became of them",
-            metrics.operations.clone(),
+            m.operations.clone(),
         );
         let help = "Requests to targets, parts of a batch counted each; `path` is a template, without values";
-        r.register("target_requests", help, metrics.requests.clone());
+        m.add("target_requests", "counter", help, m.requests.clone());
         let help = "Time that requests to targets took, in seconds";
-        r.register(
+        m.add(
             "target_request_duration_seconds",
+            "histogram",
             help,
-            metrics.request_seconds.clone(),
+            m.request_seconds.clone(),
         );
         metrics
     }
 }
 
+/// One metric, for the reference page.
+#[derive(Clone, Copy, Debug)]
+pub struct Described {
+    /// Without the prefix `plumbline_`, and without the `_total` of counters.
+    pub name: &'static str,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    pub help: &'static str,
+}
+
 impl Metrics {
+    fn add(
+        &mut self,
+        name: &'static str,
+        kind: &'static str,
+        help: &'static str,
+        metric: impl Metric,
+    ) {
+        self.registry.register(name, help, metric);
+        self.described.push(Described { name, kind, help });
+    }
+
+    /// All metrics, in the order of the reference page.
+    pub fn described(&self) -> &[Described] {
+        &self.described
+    }
+
     /// The text of a scrape.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();

@@ -2,4 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod docs;
+mod examples;
+mod folder;
 mod walls;

@@ -108,7 +108,7 @@ impl Volumes<'_> {
         {
             Err(kube::Error::Api(answer)) if answer.is_already_exists() => {}
             answer => {
-                drop(answer.with_context(|| format!("cannot make a volume for the claim {name}"))?)
+                drop(answer.with_context(|| format!("cannot make a volume for the claim {name}"))?);
             }
         }
         let bound = |claim: Option<&PersistentVolumeClaim>| {

@@ -260,7 +260,7 @@ mod tests {
     fn both_escapings_are_one_name_and_each_server_has_its_spelling() {
         let written = [
             r#"cn=\#Zoë \"Q\" a\+b\;c\=d  e*(f)\\g,OU=Foo\2C bar  & \3Cx\3e,DC=corp,DC=example"#,
-            r#"CN=\23Zo\C3\AB \22q\22 a\2Bb\3Bc=d e*(f)\5Cg , ou=Foo\, Bar & \<x\>,dc=CORP,dc=example"#,
+            r"CN=\23Zo\C3\AB \22q\22 a\2Bb\3Bc=d e*(f)\5Cg , ou=Foo\, Bar & \<x\>,dc=CORP,dc=example",
         ];
         let names: Vec<Dn> = written
             .iter()
@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(names[0].key(), names[1].key());
         assert_eq!(
             names[0].render(Escaping::Hex),
-            r#"cn=\23Zoë \22Q\22 a\2Bb\3Bc\3Dd  e*(f)\5Cg,OU=Foo\2C bar  & \3Cx\3E,DC=corp,DC=example"#
+            r"cn=\23Zoë \22Q\22 a\2Bb\3Bc\3Dd  e*(f)\5Cg,OU=Foo\2C bar  & \3Cx\3E,DC=corp,DC=example"
         );
         assert_eq!(
             names[0].render(Escaping::Backslash),

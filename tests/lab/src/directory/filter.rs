@@ -67,6 +67,20 @@ impl Filter {
                 let known = schema::attribute_type(profile, attribute)?;
                 Some(!subject.values(&known.name).is_empty())
             }
+            // Active Directory takes the class's name for the name of its schema object (MS-ADTS 3.1.1.3.1.3.5).
+            Self::Equal(attribute, asserted)
+                if profile == Profile::Ad
+                    && attribute.eq_ignore_ascii_case("objectCategory")
+                    && !asserted.contains(&b'=') =>
+            {
+                let wanted = [b"cn=", asserted.as_slice(), b",cn=schema,"].concat();
+                let names = |value: &Vec<u8>| {
+                    value
+                        .get(..wanted.len())
+                        .is_some_and(|start| start.eq_ignore_ascii_case(&wanted))
+                };
+                Some(subject.values("objectCategory").iter().any(names))
+            }
             Self::Equal(attribute, asserted) => {
                 any_value(profile, subject, attribute, |syntax, value| {
                     compare(syntax, value, asserted).map(std::cmp::Ordering::is_eq)

@@ -204,7 +204,7 @@ fn read_modifications<'a>(
         }
         let (name, value) = pair(dn, each)?;
         if let Some(last) = modifications.last_mut().filter(|_| open) {
-            last.attribute.values.push(value)
+            last.attribute.values.push(value);
         } else {
             let operation = match name.as_str() {
                 "add" => Operation::Add,

@@ -302,7 +302,7 @@ fn operate(company: &mut Company, kind: u8, one: usize, other: usize) -> Vec<Cha
             let member = nth(company.groups()[&group].members.clone(), one);
             company.quit(group, member).unwrap_or_default()
         }
-        _ => company.set_enabled(person, one % 2 == 0).unwrap(),
+        _ => company.set_enabled(person, one.is_multiple_of(2)).unwrap(),
     }
 }
 
