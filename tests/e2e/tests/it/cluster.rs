@@ -6,44 +6,53 @@ use plumbline_lab::company::{Company, Dialect};
 use plumbline_lab::directory::{
     Change, Entry, Modification, Operation, write_changes, write_entries,
 };
-use plumbline_lab::tenant::LabTenant;
 use plumbline_lab::tls::Identity;
 use serde_json::Value;
 
 use crate::expected::{Units, compare, of_company, of_tenant};
-use crate::scenario::{Scenario, bad_day};
-
-/// Enough that bringing them all exceeds the tenant's quota, and few enough that the first links meet objects that are still fresh.
-const PEOPLE: usize = 200;
+use crate::life::Life;
+use crate::scenario::{RELEASE, Scenario, bad_day};
 
 #[test]
 fn the_openldap_example_brings_a_tenant_to_what_the_directory_holds_and_keeps_it_there() {
-    let company = Company::generate(11, PEOPLE, Dialect::OpenLdap);
+    // Enough that creating them all exceeds the tenant's quota.
+    let company = Company::generate(11, 400, Dialect::OpenLdap);
     let directory = openldap(&company, &[]);
     let scenario = Scenario::start("openldap", bad_day(11), &[]);
-    scenario.bind_secret("people-bind", &directory.reader().unwrap());
-    scenario.authority("people-ca", &directory.reader().unwrap().ca().unwrap());
-    let certificate = Identity::self_signed_rsa("contoso-application").unwrap();
-    scenario.tenant.register_certificate(&certificate).unwrap();
-    let keys = [
-        ("tls.crt", &*certificate.certificate_pem),
-        ("tls.key", &*certificate.key_pem),
-    ];
-    scenario.secret("contoso-application", &keys);
-    scenario.apply(&scenario.example("openldap-to-entra", &[directory.ldap_url().unwrap()]));
+    scenario.apply(&openldap_example(&scenario, &directory));
 
     scenario.wait("dsync/people", "condition=Ready", 240);
-    let expected = of_company(&company, &Units::of(&company), Dialect::OpenLdap);
-    assert!(expected.users.len() > PEOPLE / 2 && expected.groups.len() > 10);
+    let units = Units::of(&company);
+    let expected = of_company(&company, &units, Dialect::OpenLdap);
+    assert!(expected.users.len() > 300 && expected.groups.len() > 10);
     compare(&expected, &of_tenant(&scenario.tenant)).unwrap();
     writes_nothing(&scenario, "people");
     readable_in_120_columns(&scenario);
-    met_everything(&scenario.tenant);
+    let seen = scenario.tenant.seen();
+    assert!(
+        seen.throttled_in_batch > 0,
+        "no 429 inside a batch: {seen:?}"
+    );
+    assert!(
+        seen.concurrency_errors > 0,
+        "no concurrency error: {seen:?}"
+    );
+
+    let life = Life::new(
+        &scenario,
+        directory.administrator().unwrap(),
+        company,
+        units,
+    );
+    life.goes_on();
+    let violations = scenario.tenant.violations();
+    assert!(violations.is_empty(), "{violations:#?}");
 }
 
 #[test]
 fn the_active_directory_example_brings_a_tenant_to_what_samba_holds_and_keeps_it_there() {
-    let company = Company::generate(12, PEOPLE, Dialect::Samba);
+    // Few enough that links follow their objects before these have replicated.
+    let company = Company::generate(12, 150, Dialect::Samba);
     let domain = Samba::start().unwrap();
     fill_samba(&domain.administrator().unwrap(), &company);
     let values = ["workloadIdentity.serviceAccounts={contoso-sync}"];
@@ -61,15 +70,25 @@ fn the_active_directory_example_brings_a_tenant_to_what_samba_holds_and_keeps_it
 
     scenario.wait("dsync/contoso", "condition=Ready", 240);
     let expected = of_company(&company, &Units::of(&company), Dialect::Samba);
-    assert!(expected.users.len() > PEOPLE / 2 && expected.groups.len() > 10);
+    assert!(expected.users.len() > 100 && expected.groups.len() > 10);
     compare(&expected, &of_tenant(&scenario.tenant)).unwrap();
     writes_nothing(&scenario, "contoso");
-    met_everything(&scenario.tenant);
-    has_exactly_the_rights_it_uses(&scenario);
+    let seen = scenario.tenant.seen();
+    assert!(
+        seen.not_found_after_create > 0,
+        "no 404 for what was just created: {seen:?}"
+    );
+    assert!(
+        seen.link_on_fresh_object > 0,
+        "no 400 for a link of a fresh group: {seen:?}"
+    );
+    let violations = scenario.tenant.violations();
+    assert!(violations.is_empty(), "{violations:#?}");
+    exactly_the_rights_that_are_used(&scenario);
 }
 
-/// The API server's audit log against the rules that the chart rendered, both ways; and no right beyond the namespace.
-fn has_exactly_the_rights_it_uses(scenario: &Scenario) {
+/// The audit log of all that this release did against its Roles, both ways; and no right beyond the namespace.
+fn exactly_the_rights_that_are_used(scenario: &Scenario) {
     // Something that turns twice within six minutes, for which the event is patched.
     for suspend in [true, false, true, false] {
         scenario.patch("dsync", "contoso", &serde_json::json!({"suspend": suspend}));
@@ -77,14 +96,11 @@ fn has_exactly_the_rights_it_uses(scenario: &Scenario) {
         let observed = format!("jsonpath={{.status.observedGeneration}}={generation}");
         scenario.wait("dsync/contoso", &observed, 90);
     }
-    let difference =
-        audit::of_release(scenario.control_plane, scenario.namespace, "plumbline").unwrap();
-    assert_eq!(difference, audit::Difference::default());
     let account = format!(
         "--as=system:serviceaccount:{}:plumbline",
         scenario.namespace
     );
-    let answer = scenario.control_plane.kubectl(&[
+    let may = [
         "auth",
         "can-i",
         "get",
@@ -92,15 +108,32 @@ fn has_exactly_the_rights_it_uses(scenario: &Scenario) {
         "--namespace",
         "default",
         &account,
-    ]);
+    ];
+    let answer = scenario.control_plane.kubectl(&may);
     assert!(
         answer.is_err(),
-        "the operator may read Secrets of another namespace: {answer:?}"
+        "Secrets of another namespace can be read: {answer:?}"
     );
-    let own = scenario
-        .kubectl(&["auth", "can-i", "get", "secrets", &account])
-        .unwrap();
-    assert_eq!(own.trim(), "yes", "the account is the operator's");
+    let own = scenario.kubectl(&["auth", "can-i", "get", "secrets", &account]);
+    assert_eq!(own.unwrap().trim(), "yes", "the account is the operator's");
+    let difference =
+        audit::of_release(scenario.control_plane, scenario.namespace, RELEASE).unwrap();
+    assert_eq!(difference, audit::Difference::default());
+}
+
+/// Certificate, bind account and authority for the example, and its documents.
+pub(crate) fn openldap_example(scenario: &Scenario, directory: &OpenLdap) -> Vec<Value> {
+    let reader = directory.reader().unwrap();
+    scenario.bind_secret("people-bind", &reader);
+    scenario.authority("people-ca", &reader.ca().unwrap());
+    let certificate = Identity::self_signed_rsa("contoso-application").unwrap();
+    scenario.tenant.register_certificate(&certificate).unwrap();
+    let keys = [
+        ("tls.crt", &*certificate.certificate_pem),
+        ("tls.key", &*certificate.key_pem),
+    ];
+    scenario.secret("contoso-application", &keys);
+    scenario.example("openldap-to-entra", &[directory.ldap_url().unwrap()])
 }
 
 /// A slapd with the company in it.
@@ -161,7 +194,7 @@ fn trust_cluster(scenario: &Scenario, account: &str) {
 }
 
 /// One more cycle over what is in step already.
-fn writes_nothing(scenario: &Scenario, sync: &str) {
+pub(crate) fn writes_nothing(scenario: &Scenario, sync: &str) {
     let before = scenario.tenant.log().len();
     scenario.reconcile_now(sync, 60);
     let log = scenario.tenant.log();
@@ -188,35 +221,10 @@ fn readable_in_120_columns(scenario: &Scenario) {
     ] {
         assert!(table.contains(&format!("{kind}.plumbline.dev/")), "{table}");
     }
-    // Listed by category, names carry their kind, which is not counted here.
-    let width = |line: &str| {
-        let (_, rest) = line.trim_end().split_once(".plumbline.dev/")?;
-        Some(rest.chars().count())
-    };
-    let widest = table.lines().filter_map(width).max();
-    assert!(widest <= Some(120), "{widest:?} columns:\n{table}");
-}
-/// The run counts only if the tenant's day was bad, and if the client broke none of Graph's rules on it.
-fn met_everything(tenant: &LabTenant) {
-    let seen = tenant.seen();
-    let met = [
-        (
-            "a 404 for what was just created",
-            seen.not_found_after_create,
-        ),
-        (
-            "a 400 for a link of a fresh group",
-            seen.link_on_fresh_object,
-        ),
-        ("a 429 inside a batch", seen.throttled_in_batch),
-        ("a concurrency error", seen.concurrency_errors),
-    ];
-    let missed: Vec<_> = met
-        .iter()
-        .filter(|(_, count)| *count == 0)
-        .map(|(what, _)| what)
-        .collect();
-    assert!(missed.is_empty(), "never met: {missed:?} in {seen:?}");
-    let violations = tenant.violations();
-    assert!(violations.is_empty(), "{violations:#?}");
+    let syncs = scenario.kubectl(&["get", "directorysync"]).unwrap();
+    let widest = syncs
+        .lines()
+        .map(|line| line.trim_end().chars().count())
+        .max();
+    assert!(widest <= Some(120), "{widest:?} columns:\n{syncs}");
 }

@@ -10,10 +10,14 @@
 mod chart;
 mod cluster;
 mod expected;
+mod kill;
 mod kubelet;
 mod life;
 mod manifests;
+mod nobody_is_lost;
 #[path = "../../../../crds/tests/it/pairs.rs"]
 mod pairs;
+mod plan_mode;
 mod scenario;
 mod servers;
+mod suspend;

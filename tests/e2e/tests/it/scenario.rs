@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 pub(crate) const POD: &str = "plumbline-0";
-const RELEASE: &str = "plumbline";
+pub(crate) const RELEASE: &str = "plumbline";
 
 /// One namespace with its release and its tenant.
 pub(crate) struct Scenario {
@@ -20,8 +20,9 @@ pub(crate) struct Scenario {
     pub(crate) kubelet: Kubelet,
     pub(crate) tenant: LabTenant,
     pub(crate) namespace: &'static str,
+    port: u16,
     /// Serves the tenant; last, for the tenant goes first.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 /// A tenant of the company's domain as it is on a bad day: late, stingy, and losing one answer in fifty.
@@ -74,10 +75,11 @@ impl Scenario {
             kubelet,
             tenant,
             namespace,
-            _runtime: runtime,
+            port: free_port(),
+            runtime,
         };
         let chart = repository().join("charts/plumbline");
-        let port = format!("metrics.port={}", free_port());
+        let port = format!("metrics.port={}", scenario.port);
         let chart = chart.to_string_lossy();
         let mut arguments = vec!["install", RELEASE, &chart, "--namespace", namespace];
         arguments.extend([
@@ -194,6 +196,13 @@ impl Scenario {
             servers,
             &self.tenant,
         )
+    }
+
+    /// What `/metrics` says.
+    pub(crate) fn metrics(&self) -> String {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port);
+        self.runtime
+            .block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() })
     }
 
     /// What the operator has logged.
