@@ -7,7 +7,7 @@ use plumbline_lab::directory::{
     Change, Entry, Modification, Operation, write_changes, write_entries,
 };
 use plumbline_lab::tls::Identity;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::expected::{Units, compare, of_company, of_tenant};
 use crate::life::Life;
@@ -84,6 +84,14 @@ fn the_active_directory_example_brings_a_tenant_to_what_samba_holds_and_keeps_it
     );
     let violations = scenario.tenant.violations();
     assert!(violations.is_empty(), "{violations:#?}");
+
+    // The same event a second time is a patch of the first.
+    for (mode, reason) in [("Plan", "Planned"), ("Apply", "Succeeded")] {
+        scenario.patch("dsync", "contoso", &json!({ "mode": mode }));
+        let ready =
+            format!(r#"jsonpath={{.status.conditions[?(@.type=="Ready")].reason}}={reason}"#);
+        scenario.wait("dsync/contoso", &ready, 60);
+    }
     exactly_the_rights_that_are_used(&scenario);
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Life<'a> {
     company: Company,
     units: Units,
     /// Who is disabled now, as they last were.
-    left: BTreeMap<String, Map<String, Value>>,
+    left: BTreeMap<ObjectId, Map<String, Value>>,
 }
 
 type Changed = Result<Vec<Change>, CompanyError>;
@@ -66,8 +66,7 @@ impl<'a> Life<'a> {
         self.leaves("someone went out of scope", returns, |company| {
             company.move_to(returns, outside)
         });
-        let name = self.company.people()[&returns].mail.clone().unwrap();
-        self.left.remove(&name);
+        self.left.remove(&returns);
         self.change("a return", |company| company.move_to(returns, home));
 
         let staff = self.company.unit_named("Staff").unwrap();
@@ -121,7 +120,7 @@ impl<'a> Life<'a> {
         let name = self.company.people()[&person].mail.clone().unwrap();
         let mut user = self.expected().users.remove(&name).unwrap();
         user.insert("accountEnabled".into(), json!(false));
-        self.left.insert(name.clone(), user);
+        self.left.insert(person, user);
         let revoked = self.scenario.tenant.revoked_sessions().len();
         self.change(what, change);
         assert!(
@@ -132,7 +131,27 @@ impl<'a> Life<'a> {
 
     fn expected(&self) -> Content {
         let mut content = of_company(&self.company, &self.units, Dialect::OpenLdap);
-        content.users.extend(self.left.clone());
+        for (person, user) in &self.left {
+            let name = &user["userPrincipalName"];
+            content
+                .users
+                .insert(name.as_str().unwrap().to_owned(), user.clone());
+            // Disabled and still in the directory, out of scope: its groups keep them.
+            for group in self
+                .company
+                .groups()
+                .values()
+                .filter(|group| group.members.contains(person))
+            {
+                let members = content
+                    .groups
+                    .get_mut(&group.name)
+                    .and_then(|group| group["members"].as_array_mut())
+                    .unwrap();
+                members.push(name.clone());
+                members.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
+            }
+        }
         content
     }
 

@@ -15,7 +15,12 @@ fn nobody_is_lost_by_what_happens_to_the_source_or_the_resources() {
     let company = Company::generate(51, 80, Dialect::OpenLdap);
     let directory = openldap(&company, &[]);
     let scenario = Scenario::start("nobody-is-lost", calm(51), &[]);
-    let foreign = foreign(&scenario.tenant);
+    let people: Vec<_> = company
+        .people()
+        .values()
+        .filter_map(|person| person.mail.clone())
+        .collect();
+    let foreign = foreign(&scenario.tenant, &people[20]);
     let mut manifests = openldap_example(&scenario, &directory);
     let connector = of_kind(&mut manifests, "DirectoryConnector");
     connector["spec"]["changes"] = json!({"interval": "1s", "confirmAbsence": "1s"});
@@ -23,6 +28,11 @@ fn nobody_is_lost_by_what_happens_to_the_source_or_the_resources() {
     let scope = of_kind(&mut manifests, "SyncScope").clone();
     scenario.apply(&manifests);
     scenario.wait("dsync/people", "condition=Ready", 120);
+    let quarantine = scenario.get("dsync", "people")["status"]["quarantine"].clone();
+    assert!(
+        quarantine.to_string().contains("WouldAdopt"),
+        "{quarantine}"
+    );
     let calm = Calm {
         scenario: &scenario,
         snapshot: scenario.tenant.snapshot(),
@@ -54,13 +64,17 @@ fn nobody_is_lost_by_what_happens_to_the_source_or_the_resources() {
     configure(&directory, "delete: olcAccess\nolcAccess: {0}");
     calm.heals(&scope);
 
-    let limits = format!(
-        "{{0}}dn.exact=\"{}\" size=50",
-        directory.reader().unwrap().dn
-    );
-    configure(&directory, &format!("add: olcLimits\nolcLimits: {limits}"));
+    let limit = |size: &str| {
+        let accounts = format!("ou=services,{}", company.base_dn());
+        let limits = format!("dn.onelevel=\"{accounts}\" size={size} size.prtotal=hard");
+        configure(
+            &directory,
+            &format!("replace: olcLimits\nolcLimits: {limits}"),
+        );
+    };
+    limit("50");
     calm.stays("a size limit", "dirconn", "ReadIncomplete");
-    configure(&directory, "delete: olcLimits\nolcLimits: {0}");
+    limit("unlimited");
     calm.heals(&scope);
 
     let gone = company.people().keys().chain(company.groups().keys());
@@ -90,14 +104,13 @@ fn nobody_is_lost_by_what_happens_to_the_source_or_the_resources() {
             request.path
         );
     }
-    let quarantine = scenario.get("dsync", "people")["status"]["quarantine"].clone();
-    assert!(quarantine["count"].as_u64() > Some(0), "{quarantine}");
     let violations = scenario.tenant.violations();
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
-/// Users that another sync or a person made: 200 with an immutable ID, 20 with another owner's mark. Gives their ids.
-fn foreign(tenant: &LabTenant) -> Vec<String> {
+/// Users that another sync or a person made: 200 with an immutable ID, 20 with another owner's mark. One has
+/// the name that someone of ours would get. Gives their ids.
+fn foreign(tenant: &LabTenant, taken: &str) -> Vec<String> {
     let mark = format!(
         "extension_{}_plumblineOwner",
         tenant.client_id().replace('-', "")
@@ -109,6 +122,9 @@ fn foreign(tenant: &LabTenant) -> Vec<String> {
             "mailNickname": format!("foreign{number}"),
             "onPremisesImmutableId": format!("AAAAAAAAAAAAAAAAAAAA{number:04}"),
         });
+        if number == 0 {
+            user["userPrincipalName"] = json!(taken);
+        }
         if number >= 200 {
             user[&mark] = json!(format!("another.sync:{number:032x}"));
         }
