@@ -10,6 +10,7 @@
 mod chart;
 mod cluster;
 mod expected;
+mod fresh_domain;
 mod kill;
 mod kubelet;
 mod life;
