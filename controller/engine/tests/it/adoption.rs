@@ -1,0 +1,130 @@
+//! Who is taken over: only where it is said, only one, and never who is privileged, a guest, mastered elsewhere or another's.
+
+use plumbline_engine::{
+    configuration::Adopt,
+    operation::Change,
+    reason::Reason,
+    target::{Mark, Standing, TargetObject},
+};
+
+use crate::world::{World, anchor, changes, reasons, user};
+
+fn candidates() -> Vec<(&'static str, Vec<TargetObject>)> {
+    let soft = user("t1", "Ada@X.test");
+    let hard = TargetObject {
+        immutable_id: Some(anchor(1).immutable_id()),
+        ..user("t2", "other@x.test")
+    };
+    let with = |standing| TargetObject {
+        standing,
+        ..soft.clone()
+    };
+    let other = Mark {
+        owner: "another".into(),
+        anchor: anchor(9),
+    };
+    vec![
+        ("soft", vec![soft.clone()]),
+        ("hard", vec![hard.clone()]),
+        (
+            "two",
+            vec![
+                hard.clone(),
+                TargetObject {
+                    id: soft.id.clone(),
+                    ..hard
+                },
+            ],
+        ),
+        (
+            "privileged",
+            vec![with(Standing {
+                privileged: true,
+                ..Standing::default()
+            })],
+        ),
+        (
+            "guest",
+            vec![with(Standing {
+                guest: true,
+                ..Standing::default()
+            })],
+        ),
+        (
+            "synced",
+            vec![with(Standing {
+                synced: true,
+                ..Standing::default()
+            })],
+        ),
+        (
+            "another's",
+            vec![TargetObject {
+                mark: Some(other),
+                ..soft
+            }],
+        ),
+    ]
+}
+
+#[test]
+fn report_creates_nothing_and_says_who_would_be_taken_over() {
+    for (what, objects) in candidates() {
+        let mut world = World::new(Adopt::Report);
+        world.person(1, "ada@x.test");
+        world.objects = objects;
+        let plan = world.plan(0);
+        assert!(plan.operations.is_empty(), "{what}: {:?}", plan.operations);
+        assert_eq!(plan.quarantine.len(), 1, "{what}: {:?}", plan.quarantine);
+    }
+}
+
+#[test]
+fn adopt_takes_over_exactly_one_ordinary_object() {
+    for (what, objects) in candidates() {
+        let mut world = World::new(Adopt::Adopt);
+        world.person(1, "ada@x.test");
+        world.objects = objects;
+        let plan = world.plan(0);
+        let expected = match what {
+            "soft" | "hard" => {
+                assert!(
+                    matches!(changes(&plan)[..], [Change::Adopt { .. }]),
+                    "{what}: {:?}",
+                    plan.operations
+                );
+                assert!(plan.quarantine.is_empty(), "{what}: {:?}", plan.quarantine);
+                continue;
+            }
+            "two" => Reason::AmbiguousMatch,
+            "another's" => Reason::OwnedByOther,
+            _ => Reason::NotAdoptable,
+        };
+        assert!(plan.operations.is_empty(), "{what}: {:?}", plan.operations);
+        assert_eq!(reasons(&plan), [expected], "{what}");
+    }
+}
+
+#[test]
+fn without_the_right_to_read_roles_nothing_is_adopted() {
+    let mut world = World::new(Adopt::Adopt);
+    world.person(1, "ada@x.test");
+    world.objects = vec![user("t1", "ada@x.test")];
+    world.roles_readable = false;
+    let plan = world.plan(0);
+    assert!(plan.operations.is_empty(), "{:?}", plan.operations);
+    assert_eq!(plan.quarantine.len(), 1);
+}
+
+#[test]
+fn somebody_new_whom_nobody_resembles_is_created() {
+    let mut world = World::new(Adopt::Report);
+    world.person(1, "ada@x.test");
+    world.objects = vec![user("t1", "grace@x.test")];
+    let plan = world.plan(0);
+    assert!(
+        matches!(changes(&plan)[..], [Change::Create { .. }]),
+        "{:?}",
+        plan.operations
+    );
+}

@@ -1,0 +1,7 @@
+//! The engine's rules as tables, through its public surface alone.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod adoption;
+mod rules;
+mod world;
