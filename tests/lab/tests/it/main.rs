@@ -7,4 +7,6 @@
 )]
 
 mod company;
+#[cfg(feature = "real-servers")]
+mod real_slapd;
 mod tenant;
