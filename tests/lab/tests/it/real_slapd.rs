@@ -12,6 +12,7 @@ use plumbline_lab::{
 };
 
 const ADDRESS: &str = "127.0.0.22";
+const URL: &str = "ldap://127.0.0.22:1389";
 const READER: &str = "Read-Pa55word!";
 const ADMINISTRATOR: &str = "Adm1n-Pa55word!";
 
@@ -57,25 +58,13 @@ impl Slapd {
         slapd
     }
 
-    fn url(&self) -> String {
-        format!("ldap://{ADDRESS}:1389")
-    }
-
     fn modify(&self, changes: &[Change]) {
         let file = self.folder.path().join("changes.ldif");
         std::fs::write(&file, write_changes(changes)).unwrap();
         let administrator = format!("cn=admin,{}", self.suffix);
         output(
             Command::new("ldapmodify")
-                .args([
-                    "-x",
-                    "-H",
-                    &self.url(),
-                    "-D",
-                    &administrator,
-                    "-w",
-                    ADMINISTRATOR,
-                ])
+                .args(["-x", "-H", URL, "-D", &administrator, "-w", ADMINISTRATOR])
                 .arg("-f")
                 .arg(file),
         );
@@ -158,7 +147,7 @@ async fn ldapsearch_gets_the_same_from_the_embedded_directory_as_from_slapd() {
             "(manager=*)",
         ] {
             let (real, ours) = (
-                search(&slapd.url(), &reader, &suffix, filter),
+                search(URL, &reader, &suffix, filter),
                 search(&embedded.ldap_url(), &reader, &suffix, filter),
             );
             let all: BTreeSet<_> = real.keys().chain(ours.keys()).collect();
