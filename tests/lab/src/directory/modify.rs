@@ -42,12 +42,7 @@ impl Store {
             add_values(self.profile, &mut attribute, &given.values)?;
             attributes.push(attribute);
         }
-        let mut stored = Stored {
-            parent,
-            dn: name,
-            attributes,
-            raw: None,
-        };
+        let mut stored = Stored::new(parent, name, attributes);
         self.name_values(&mut stored, &rdn)?;
         self.check(&stored)?;
         self.stamp_new(&mut stored);
@@ -337,7 +332,9 @@ impl Store {
     ) -> Option<Vec<Attribute>> {
         let mut out: Option<Vec<Attribute>> = None;
         for (at, attribute) in attributes.iter().enumerate() {
-            if !schema::is_name(self.profile, &attribute.name) {
+            // Every entry has an objectCategory, and none of those names changes.
+            if attribute.name == "objectCategory" || !schema::is_name(self.profile, &attribute.name)
+            {
                 continue;
             }
             let mut touched = false;

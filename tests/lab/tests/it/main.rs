@@ -7,4 +7,7 @@
 )]
 
 mod company;
+mod directory;
+#[cfg(feature = "real-servers")]
+mod real_slapd;
 mod tenant;

@@ -1,0 +1,504 @@
+//! The embedded directory against a real slapd (`tests/openldap`) with the same data, both asked by the same `ldapsearch`.
+//!
+//! What differs may be order, and operational attributes that no two servers share. A missing `slapd` or `ldapsearch`
+//! fails the test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use plumbline_lab::company::{Company, Dialect};
+use plumbline_lab::directory::{Account, Config, Directory, Profile, read_entries, write_changes};
+
+const PASSWORD: &str = "Adm1n-Pa55word!";
+const ADDRESS: &str = "127.0.0.41";
+
+/// A server as a command-line client reaches it.
+struct Target {
+    url: String,
+    name: String,
+}
+
+/// What a command-line client printed, and its exit code, which is the LDAP result.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    code: i32,
+    output: String,
+}
+
+impl Target {
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.args(["-x", "-H", &self.url, "-D", &self.name, "-w", PASSWORD]);
+        command
+    }
+
+    fn search(&self, arguments: &[&str]) -> Answer {
+        let output = self
+            .command("ldapsearch")
+            .args(["-LLL", "-o", "ldif-wrap=no"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        Answer {
+            code: output.status.code().unwrap(),
+            output: String::from_utf8(output.stdout).unwrap(),
+        }
+    }
+
+    /// Entries by DN, values as sets.
+    fn entries(&self, arguments: &[&str]) -> BTreeMap<String, BTreeMap<String, BTreeSet<Vec<u8>>>> {
+        let Answer { code, output } = self.search(arguments);
+        assert_eq!(code, 0, "{} {arguments:?}", self.url);
+        let values = |entry: &plumbline_lab::directory::Entry| {
+            let pair = |each: &plumbline_lab::directory::Attribute| {
+                (each.name.clone(), each.values.iter().cloned().collect())
+            };
+            entry.attributes.iter().map(pair).collect()
+        };
+        read_entries(&output)
+            .unwrap()
+            .iter()
+            .map(|entry| (entry.dn.clone(), values(entry)))
+            .collect()
+    }
+
+    fn modify(&self, ldif: &str) -> Answer {
+        let mut child = self
+            .command("ldapmodify")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(ldif.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        Answer {
+            code: output.status.code().unwrap(),
+            output: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// A slapd of its own, gone when dropped.
+struct Slapd {
+    script: PathBuf,
+    place: tempfile::TempDir,
+    target: Target,
+}
+
+impl Slapd {
+    fn start(company: &Company) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../openldap");
+        let place = tempfile::tempdir().unwrap();
+        let port = || {
+            std::net::TcpListener::bind((ADDRESS, 0))
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port()
+                .to_string()
+        };
+        let base = company.base_dn();
+        let (plain, secure) = (port(), port());
+        let output = Command::new(&script)
+            .arg("up")
+            .arg(place.path().join("server"))
+            .envs([
+                ("OL_IP", ADDRESS),
+                ("OL_PORT", &plain),
+                ("OL_TLS_PORT", &secure),
+            ])
+            .envs([
+                ("OL_SUFFIX", base.as_str()),
+                ("OL_EMPTY", "yes"),
+                ("OL_PASSWORD", PASSWORD),
+            ])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let target = Target {
+            url: format!("ldap://{ADDRESS}:{plain}"),
+            name: format!("cn=admin,{base}"),
+        };
+        let slapd = Self {
+            script,
+            place,
+            target,
+        };
+        let file = slapd.place.path().join("company.ldif");
+        std::fs::write(&file, company.to_ldif()).unwrap();
+        slapd.run(&["load"], &file);
+        slapd
+    }
+
+    fn run(&self, arguments: &[&str], file: &Path) {
+        let mut command = Command::new(&self.script);
+        command
+            .args(arguments)
+            .arg(self.place.path().join("server"))
+            .arg(file);
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+impl Drop for Slapd {
+    fn drop(&mut self) {
+        // Failing to clean up must not hide the test's own failure.
+        let _ = Command::new(&self.script)
+            .arg("wipe")
+            .arg(self.place.path().join("server"))
+            .output();
+    }
+}
+
+async fn embedded(company: &Company) -> (Directory, Target) {
+    let base = company.base_dn();
+    let mut config = Config {
+        entries: company.entries(),
+        ..Config::new(Profile::OpenLdap, &base)
+    };
+    let name = format!("cn=admin,{base}");
+    config
+        .accounts
+        .push(Account::reader(&name, PASSWORD).writing());
+    let directory = Directory::start(config).await.unwrap();
+    let url = directory.ldap_url();
+    (directory, Target { url, name })
+}
+
+/// Attributes whose values no two servers share, or which slapd keeps for its replication.
+const OWN: [&str; 7] = [
+    "entryUUID",
+    "entryCSN",
+    "contextCSN",
+    "createTimestamp",
+    "modifyTimestamp",
+    "creatorsName",
+    "modifiersName",
+];
+
+fn everything(
+    target: &Target,
+    base: &str,
+) -> BTreeMap<String, BTreeMap<String, BTreeSet<Vec<u8>>>> {
+    let mut entries = target.entries(&["-b", base, "(objectClass=*)", "*", "+"]);
+    for entry in entries.values_mut() {
+        for name in OWN {
+            entry.remove(name);
+        }
+    }
+    entries
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ldapsearch_gets_the_same_ldif_from_the_embedded_directory_as_from_slapd() {
+    let mut company = Company::generate(21, 120, Dialect::OpenLdap);
+    let base = company.base_dn();
+    let slapd = Slapd::start(&company);
+    let (_directory, ours) = embedded(&company).await;
+    assert_eq!(everything(&ours, &base), everything(&slapd.target, &base));
+    assert!(everything(&ours, &base).len() > 150);
+
+    for filter in [
+        "(cn=*o*)",
+        "(cn=#*)",
+        "(cn=\\23general)",
+        "(cn=*\\2a*)",
+        "(sn=müller*)",
+        "(sn>=m)",
+        "(employeeNumber<=E-10000300)",
+        "(mail=*@CORP.example.com)",
+        "(!(mail=*))",
+        "(&(uid=*)(!(title=*)))",
+        "(|(title=engineer)(l=東京))",
+        "(xyz=1)",
+        "(!(xyz=1))",
+        "(telephoneNumber=+44-20-7946*)",
+        "(description=*  *)",
+        "(cn=rosa & diego lab <prototype>)",
+        "(objectClass=PERSON)",
+        "(objectClass=inetOrgPerson)",
+        "(entryDN:=ou=staff,dc=corp,dc=example,dc=com)",
+        "(cn:caseExactMatch:=#general)",
+        "(hasSubordinates=TRUE)",
+        "(structuralObjectClass=groupOfNames)",
+        "(&)",
+        "(|)",
+    ] {
+        for scope in ["base", "one", "sub"] {
+            let staff = format!("ou=Staff,{base}");
+            for base in [&base, &staff] {
+                let arguments = ["-b", base, "-s", scope, filter, "1.1"];
+                let names =
+                    |target: &Target| target.entries(&arguments).into_keys().collect::<Vec<_>>();
+                assert_eq!(
+                    names(&ours),
+                    names(&slapd.target),
+                    "{filter} {scope} {base}"
+                );
+            }
+        }
+    }
+    // References, by a name in the other escaping and another case.
+    let member = company
+        .people()
+        .values()
+        .find(|each| each.common_name.contains(','))
+        .unwrap();
+    let name = format!(
+        "CN={},OU=staff,{}",
+        member.common_name.replace('"', "\\22").replace(',', "\\2c"),
+        base.to_uppercase()
+    );
+    let filter = format!("(manager={})", ldap3::ldap_escape(&*name));
+    let found = slapd.target.entries(&["-b", &base, &filter]);
+    assert!(!found.is_empty());
+    assert_eq!(ours.entries(&["-b", &base, &filter]), found);
+
+    for selection in [
+        &["1.1"][..],
+        &["CN", "description"],
+        &["*"],
+        &["cn;lang-de"],
+        &["entryDN", "+"],
+        &["-A"],
+        &["-A", "sn", "nonsense"],
+    ] {
+        let arguments = [
+            &["-b", &base, "-E", "pr=50/noprompt", "(sn=*)"][..],
+            selection,
+        ]
+        .concat();
+        let attributes = |target: &Target| {
+            let entries = target.entries(&arguments);
+            let strip = |each: BTreeMap<String, _>| {
+                each.into_keys()
+                    .filter(|name| !OWN.contains(&name.as_str()))
+                    .collect::<Vec<_>>()
+            };
+            entries
+                .into_iter()
+                .map(|(dn, each)| (dn, strip(each)))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            attributes(&ours),
+            attributes(&slapd.target),
+            "{selection:?}"
+        );
+    }
+
+    // The company lives on; both servers take the same changes from the same tool.
+    let changes = a_year(&mut company);
+    let ldif = write_changes(&changes);
+    for target in [&ours, &slapd.target] {
+        assert_eq!(
+            target.modify(&ldif),
+            Answer {
+                code: 0,
+                output: String::new()
+            },
+            "{}",
+            target.url
+        );
+    }
+    assert_eq!(everything(&ours, &base), everything(&slapd.target, &base));
+    let (_fresh, expected) = embedded(&company).await;
+    assert_eq!(
+        everything(&ours, &base),
+        everything(&expected, &base),
+        "the changes lead to the company's state"
+    );
+}
+
+/// Hires, leavers, renames, moves, groups and a renamed unit.
+fn a_year(company: &mut Company) -> Vec<plumbline_lab::directory::Change> {
+    let mut changes = Vec::new();
+    let sales = company.unit_named("Sales").unwrap();
+    let platform = company.unit_named("Platform").unwrap();
+    let group = company.group_named("#general").unwrap();
+    for _ in 0..5 {
+        let (hired, added) = company.hire(sales).unwrap();
+        changes.extend(added);
+        changes.extend(company.join(group, hired).unwrap());
+        changes.extend(company.move_to(hired, platform).unwrap());
+    }
+    let people: Vec<_> = company.people().keys().copied().collect();
+    for &id in people.iter().skip(3).step_by(9) {
+        changes.extend(
+            company
+                .rename(id, "O'Neil, <Jr> + \"X\"; A=B \\ C")
+                .unwrap(),
+        );
+    }
+    for &id in people.iter().step_by(11) {
+        changes.extend(company.leave(id).unwrap());
+    }
+    changes.extend(
+        company
+            .rename_unit(sales, "Sales, \"Global\" + <EMEA>")
+            .unwrap(),
+    );
+    let staff = company.unit_named("Staff").unwrap();
+    changes.extend(company.rename_unit(staff, "#Crew; (all) = *").unwrap());
+    changes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_refuse_the_same_requests_with_the_same_codes() {
+    let company = Company::generate(22, 20, Dialect::OpenLdap);
+    let base = company.base_dn();
+    let slapd = Slapd::start(&company);
+    let (_directory, ours) = embedded(&company).await;
+    let group = format!("cn=\\#general,ou=Groups,{base}");
+    let entry = "objectClass: inetOrgPerson\nuid: a\ncn: a\nsn: a\n";
+    for ldif in [
+        format!("dn: {group}\nchangetype: modify\nadd: cn\ncn: #GENERAL\n"),
+        format!("dn: {group}\nchangetype: modify\ndelete: cn\n"),
+        format!("dn: {group}\nchangetype: modify\ndelete: seeAlso\n"),
+        format!("dn: {group}\nchangetype: modify\ndelete: description\ndescription: other\n"),
+        format!("dn: {group}\nchangetype: modify\nreplace: member\n"),
+        format!("dn: {group}\nchangetype: modify\nadd: member\nmember: nobody\n"),
+        format!("dn: {group}\nchangetype: modify\nadd: nonsense\nnonsense: x\n"),
+        format!(
+            "dn: {group}\nchangetype: modify\nreplace: entryUUID\nentryUUID: 11111111-2222-3333-4444-555555555555\n"
+        ),
+        format!(
+            "dn: {group}\nchangetype: add\nobjectClass: groupOfNames\ncn: #general\nmember: {base}\n"
+        ),
+        format!("dn: uid=a,ou=nowhere,{base}\nchangetype: add\n{entry}"),
+        format!("dn: uid=b,ou=Staff,{base}\nchangetype: add\n{entry}"),
+        format!(
+            "dn: uid=a,ou=Staff,{base}\nchangetype: add\nobjectClass: inetOrgPerson\nuid: a\ncn: a\n"
+        ),
+        format!(
+            "dn: uid=a,ou=Staff,{base}\nchangetype: add\n{entry}displayName: x\ndisplayName: y\n"
+        ),
+        format!("dn: ou=Staff,{base}\nchangetype: delete\n"),
+        format!("dn: ou=nowhere,{base}\nchangetype: delete\n"),
+        format!("dn: ou=Staff,{base}\nchangetype: modrdn\nnewrdn: ou=Groups\ndeleteoldrdn: 1\n"),
+        format!(
+            "dn: ou=Staff,{base}\nchangetype: modrdn\nnewrdn: ou=x\ndeleteoldrdn: 1\nnewsuperior: ou=nowhere,{base}\n"
+        ),
+        "dn: cn=<,dc=x\nchangetype: delete\n".to_owned(),
+    ] {
+        let code = slapd.target.modify(&ldif).code;
+        assert_ne!(code, 0, "{ldif}");
+        assert_eq!(ours.modify(&ldif).code, code, "{ldif}");
+    }
+    for arguments in [
+        vec!["-b", "ou=a,ou=nowhere,dc=corp,dc=example,dc=com"],
+        vec!["-b", "dc=elsewhere"],
+        vec!["-b", "cn=<"],
+        vec!["-b", &base, "-z", "5", "(sn=*)", "1.1"],
+        vec![
+            "-b",
+            &base,
+            "-E",
+            "pr=3/noprompt",
+            "-z",
+            "5",
+            "(sn=*)",
+            "1.1",
+        ],
+        vec!["-b", &base, "-e", "!1.2.3.4.5", "(sn=*)", "1.1"],
+        vec!["-b", &base, "-D", "cn=nobody", "-s", "base"],
+        vec!["-b", "", "-s", "base", "namingContexts"],
+    ] {
+        let (real, ours) = (slapd.target.search(&arguments), ours.search(&arguments));
+        let count = |answer: &Answer| answer.output.matches("dn: ").count();
+        assert_eq!(
+            (ours.code, count(&ours)),
+            (real.code, count(&real)),
+            "{arguments:?}"
+        );
+    }
+    let wrong = |target: &Target, name: &str, password: &str| {
+        let arguments = [
+            "-x",
+            "-H",
+            &target.url,
+            "-D",
+            name,
+            "-w",
+            password,
+            "-b",
+            "",
+            "-s",
+            "base",
+        ];
+        Command::new("ldapsearch")
+            .args(arguments)
+            .output()
+            .unwrap()
+            .status
+            .code()
+    };
+    for (name, password) in [
+        (ours.name.as_str(), "wrong"),
+        (&base, "x"),
+        ("nonsense", "x"),
+        ("", ""),
+    ] {
+        assert_eq!(
+            wrong(&ours, name, password),
+            wrong(&slapd.target, name, password),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ldapsearch_reaches_the_embedded_directory_by_starttls_and_ldaps() {
+    let company = Company::generate(23, 5, Dialect::OpenLdap);
+    let (directory, ours) = embedded(&company).await;
+    let place = tempfile::tempdir().unwrap();
+    let ca = place.path().join("ca.pem");
+    std::fs::write(&ca, directory.ca_pem()).unwrap();
+    for (url, starttls) in [(directory.ldap_url(), true), (directory.ldaps_url(), false)] {
+        let run = |trusted: bool| {
+            let mut command = Command::new("ldapsearch");
+            command.args([
+                "-x",
+                "-H",
+                &url,
+                "-D",
+                &ours.name,
+                "-w",
+                PASSWORD,
+                "-b",
+                &company.base_dn(),
+                "-s",
+                "base",
+            ]);
+            command.args(starttls.then_some("-ZZ"));
+            command.env(
+                "LDAPTLS_CACERT",
+                if trusted {
+                    ca.as_path()
+                } else {
+                    Path::new("/dev/null")
+                },
+            );
+            command.output().unwrap().status.success()
+        };
+        assert!(run(true), "{url}");
+        assert!(!run(false), "{url} without the CA");
+    }
+}
