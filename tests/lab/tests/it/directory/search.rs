@@ -49,8 +49,11 @@ async fn filters_are_decided_in_three_values() {
         ("(cn=a*ann*)", ""),
         ("(title=*)", "ann"),
         ("(telephoneNumber=+47-2233)", "ann"),
-        ("(employeeNumber>=9)", "bob"),
-        ("(employeeNumber<=10)", "ann"),
+        // No ordering rule, so undefined; a time has one.
+        ("(employeeNumber>=9)", ""),
+        ("(!(employeeNumber>=9))", ""),
+        ("(createTimestamp>=20200101000000Z)", "ann bob cid"),
+        ("(createTimestamp<=20200101000000Z)", ""),
         (
             "(manager=uid=ann, ou=staff,DC=corp,DC=example,DC=com)",
             "bob",
