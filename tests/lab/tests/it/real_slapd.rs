@@ -3,99 +3,17 @@
 //! What differs may be order, and operational attributes that no two servers share. A missing `slapd` or `ldapsearch`
 //! fails the test.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use plumbline_lab::company::{Company, Dialect};
-use plumbline_lab::directory::{
-    Account, Change, Config, Directory, Profile, read_entries, write_changes,
-};
+use plumbline_lab::directory::{Account, Config, Directory, Profile, write_changes};
+
+use crate::command_line::{Answer, Content, Target, a_year, assert_same};
 
 const PASSWORD: &str = "Adm1n-Pa55word!";
 const ADDRESS: &str = "127.0.0.41";
-
-/// Entries by DN, their attributes by name, values as sets of text.
-type Content = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
-
-/// A server as a command-line client reaches it.
-struct Target {
-    url: String,
-    name: String,
-}
-
-/// What a command-line client printed, and its exit code, which is the LDAP result.
-#[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    code: i32,
-    output: String,
-}
-
-impl Target {
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.args(["-x", "-H", &self.url, "-D", &self.name, "-w", PASSWORD]);
-        command
-    }
-
-    fn search(&self, arguments: &[&str]) -> Answer {
-        let output = self
-            .command("ldapsearch")
-            .args(["-LLL", "-o", "ldif-wrap=no"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        Answer {
-            code: output.status.code().unwrap(),
-            output: String::from_utf8(output.stdout).unwrap(),
-        }
-    }
-
-    /// Entries by DN, values as sets.
-    fn entries(&self, arguments: &[&str]) -> Content {
-        let Answer { code, output } = self.search(arguments);
-        assert_eq!(code, 0, "{} {arguments:?}", self.url);
-        let values = |entry: &plumbline_lab::directory::Entry| {
-            let pair = |each: &plumbline_lab::directory::Attribute| {
-                (
-                    each.name.clone(),
-                    each.values
-                        .iter()
-                        .map(|value| String::from_utf8_lossy(value).into_owned())
-                        .collect(),
-                )
-            };
-            entry.attributes.iter().map(pair).collect()
-        };
-        read_entries(&output)
-            .unwrap()
-            .iter()
-            .map(|entry| (entry.dn.clone(), values(entry)))
-            .collect()
-    }
-
-    fn modify(&self, ldif: &str) -> Answer {
-        let mut child = self
-            .command("ldapmodify")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(ldif.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        Answer {
-            code: output.status.code().unwrap(),
-            output: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
 
 /// A slapd of its own, gone when dropped.
 struct Slapd {
@@ -141,6 +59,7 @@ impl Slapd {
         let target = Target {
             url: format!("ldap://{ADDRESS}:{plain}"),
             name: format!("cn=admin,{base}"),
+            password: PASSWORD.to_owned(),
         };
         let slapd = Self {
             script,
@@ -148,8 +67,7 @@ impl Slapd {
             target,
         };
         // Not by slapadd -q, which leaves the spelling of names in values as it is.
-        let adds: Vec<Change> = company.entries().into_iter().map(Change::Add).collect();
-        let added = slapd.target.modify(&write_changes(&adds));
+        let added = slapd.target.modify(&write_changes(&company.founding()));
         assert_eq!(added.code, 0, "{}", added.output);
         slapd
     }
@@ -177,7 +95,14 @@ async fn embedded(company: &Company) -> (Directory, Target) {
         .push(Account::reader(&name, PASSWORD).writing());
     let directory = Directory::start(config).await.unwrap();
     let url = directory.ldap_url();
-    (directory, Target { url, name })
+    (
+        directory,
+        Target {
+            url,
+            name,
+            password: PASSWORD.to_owned(),
+        },
+    )
 }
 
 /// Attributes whose values no two servers share, or which slapd keeps for its replication.
@@ -327,39 +252,6 @@ async fn ldapsearch_gets_the_same_ldif_from_the_embedded_directory_as_from_slapd
     assert_same(&everything(&ours, &base), &everything(&slapd.target, &base));
     let (_fresh, expected) = embedded(&company).await;
     assert_same(&everything(&ours, &base), &everything(&expected, &base));
-}
-
-/// Hires, leavers, renames, moves, groups and a renamed unit.
-fn a_year(company: &mut Company) -> Vec<Change> {
-    let mut changes = Vec::new();
-    let sales = company.unit_named("Sales").unwrap();
-    let platform = company.unit_named("Platform").unwrap();
-    let group = company.group_named("#general").unwrap();
-    for _ in 0..5 {
-        let (hired, added) = company.hire(sales).unwrap();
-        changes.extend(added);
-        changes.extend(company.join(group, hired).unwrap());
-        changes.extend(company.move_to(hired, platform).unwrap());
-    }
-    let people: Vec<_> = company.people().keys().copied().collect();
-    for &id in people.iter().skip(3).step_by(9) {
-        changes.extend(
-            company
-                .rename(id, "O'Neil, <Jr> + \"X\"; A=B \\ C")
-                .unwrap(),
-        );
-    }
-    for &id in people.iter().step_by(11) {
-        changes.extend(company.leave(id).unwrap());
-    }
-    changes.extend(
-        company
-            .rename_unit(sales, "Sales, \"Global\" + <EMEA>")
-            .unwrap(),
-    );
-    let staff = company.unit_named("Staff").unwrap();
-    changes.extend(company.rename_unit(staff, "#Crew; (all) = *").unwrap());
-    changes
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -513,18 +405,4 @@ async fn ldapsearch_reaches_the_embedded_directory_by_starttls_and_ldaps() {
         assert!(run(true), "{url}");
         assert!(!run(false), "{url} without the CA");
     }
-}
-
-/// Equal contents, or the entries that differ.
-fn assert_same(ours: &Content, theirs: &Content) {
-    let mut differing = Vec::new();
-    for dn in ours
-        .keys()
-        .chain(theirs.keys().filter(|dn| !ours.contains_key(*dn)))
-    {
-        if ours.get(dn) != theirs.get(dn) {
-            differing.push((dn, ours.get(dn), theirs.get(dn)));
-        }
-    }
-    assert!(differing.is_empty(), "{differing:#?}");
 }
