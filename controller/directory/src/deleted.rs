@@ -40,7 +40,8 @@ pub(crate) async fn visibility(
     let Some(naming_context) = naming_context else {
         return Ok(DeletedObjects::NotReadable);
     };
-    let attributes = ["1.1".to_owned()];
+    // Samba 4.17 shows the container itself to everybody, but its attributes only to whom the right was granted.
+    let attributes = ["isDeleted".to_owned()];
     let search = Search {
         base: &container(naming_context),
         scope: Scope::Base,
@@ -51,7 +52,14 @@ pub(crate) async fn visibility(
         doing: "looking at the deleted objects",
     };
     match connection.search(&search).await {
-        Ok(answer) if !answer.entries.is_empty() => Ok(DeletedObjects::Readable),
+        Ok(answer)
+            if answer
+                .entries
+                .iter()
+                .any(|entry| !entry.attributes.is_empty()) =>
+        {
+            Ok(DeletedObjects::Readable)
+        }
         Ok(_) | Err(DirectoryError::BaseNotFound { .. } | DirectoryError::AccessDenied { .. }) => {
             Ok(DeletedObjects::NotReadable)
         }

@@ -67,7 +67,7 @@ impl Standing {
             Self::Suspended => {
                 let kept = previous
                     .iter()
-                    .filter(|condition| condition.type_ == "Ready")
+                    .filter(|condition| condition.type_ == "Ready" && condition.status != "Unknown")
                     .cloned()
                     .collect::<Vec<_>>();
                 if !kept.is_empty() {
@@ -77,7 +77,7 @@ impl Standing {
                     "Ready",
                     "Unknown",
                     Reason::Suspended,
-                    "suspended before the first cycle; nothing was read or written",
+                    "suspended before a cycle was concluded; nothing is read or written",
                 )]
             }
         };
@@ -112,5 +112,84 @@ pub fn observed(
         generation
     } else {
         previous
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plumbline_crds::conditions::{Verdict, check, verdict};
+
+    use super::*;
+
+    fn standings() -> Vec<(Standing, Verdict)> {
+        let failing = |reason| Standing::Failing(Problem::new(reason, "why"));
+        vec![
+            (Standing::Progressing("reading".into()), Verdict::InProgress),
+            (
+                Standing::Ready(Reason::Succeeded, "well".into()),
+                Verdict::Current,
+            ),
+            (
+                Standing::Ready(Reason::Planned, "planned".into()),
+                Verdict::Current,
+            ),
+            // A hold waits for people; kstatus knows no better word for it.
+            (
+                Standing::Waiting(Reason::Held, "held".into()),
+                Verdict::InProgress,
+            ),
+            (failing(Reason::ServerUnreachable), Verdict::InProgress),
+            (failing(Reason::InvalidCELExpression), Verdict::Failed),
+        ]
+    }
+
+    #[test]
+    fn after_every_turn_the_conditions_keep_the_invariants_and_kstatus_reads_them_right() {
+        let now = Timestamp::now();
+        for (first, _) in standings() {
+            let before = first.conditions(&[], Some(1), Timestamp::UNIX_EPOCH);
+            let seen = observed(&first, Some(1), Some(-1));
+            for (second, expected) in standings() {
+                let after = second.conditions(&before, Some(2), now);
+                let observed = observed(&second, Some(2), seen);
+                assert_eq!(
+                    check(2, observed, &before, &after),
+                    [],
+                    "{first:?} → {second:?}"
+                );
+                assert_eq!(
+                    verdict(2, observed, &after),
+                    expected,
+                    "{first:?} → {second:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn suspension_keeps_what_ready_said_unless_nothing_was_concluded() {
+        let now = Timestamp::now();
+        let ready = Standing::Ready(Reason::Succeeded, "well".into()).conditions(&[], Some(1), now);
+        assert_eq!(Standing::Suspended.conditions(&ready, Some(2), now), ready);
+        let under_way = Standing::Progressing("reading".into()).conditions(&[], Some(1), now);
+        let suspended = Standing::Suspended.conditions(&under_way, Some(2), now);
+        let told: Vec<_> = suspended
+            .iter()
+            .map(|one| (&*one.type_, &*one.status, &*one.reason))
+            .collect();
+        assert_eq!(told, [("Ready", "Unknown", "Suspended")]);
+    }
+
+    #[test]
+    fn the_time_of_a_transition_moves_only_when_the_status_does() {
+        let (then, now) = (Timestamp::UNIX_EPOCH, Timestamp::now());
+        let planned =
+            Standing::Ready(Reason::Planned, "3 operations".into()).conditions(&[], Some(1), then);
+        let applied =
+            Standing::Ready(Reason::Succeeded, "well".into()).conditions(&planned, Some(2), now);
+        assert_eq!(applied[0].last_transition_time.0, then);
+        let held =
+            Standing::Waiting(Reason::Held, "held".into()).conditions(&applied, Some(2), now);
+        assert_eq!(held[0].last_transition_time.0, now);
     }
 }

@@ -33,7 +33,7 @@ impl ControlPlane {
         let folder = repository().join("crds");
         let folder = folder.to_string_lossy();
         control_plane.kubectl(&["apply", "--server-side", "--filename", &folder])?;
-        control_plane.kubectl(&["wait", "--for=condition=Established", "--filename", &folder])?;
+        control_plane.kubectl(&["wait", "--for=condition=Established", "crd", "--all"])?;
         Ok(control_plane)
     }
 

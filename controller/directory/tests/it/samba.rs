@@ -28,6 +28,7 @@ async fn everything_of_a_domain_is_read_as_what_it_is() {
             "kari",
             "User-Pa55word!",
             "--given-name=Kåri",
+            "--use-username-as-cn",
         ],
     );
     tool(&server, &["contact", "create", "Carl Contact"]);
@@ -37,7 +38,7 @@ async fn everything_of_a_domain_is_read_as_what_it_is() {
     );
     tool(&server, &["group", "add", "writers"]);
     tool(&server, &["computer", "create", "desk1"]);
-    for member in ["kari", "svc-sync", "svc-writeback"] {
+    for member in ["kari", "svc-reader", "Administrator"] {
         tool(&server, &["group", "addmembers", "writers", member]);
     }
     let mut settings = server.settings();
@@ -81,7 +82,7 @@ async fn everything_of_a_domain_is_read_as_what_it_is() {
         assert_eq!(seen.entry("CN=letters").kind, EntryKind::DistributionGroup);
         assert_eq!(seen.entry("CN=writers").kind, EntryKind::SecurityGroup);
         assert_eq!(seen.entry("CN=writers").attributes.get("member").len(), 3);
-        assert_eq!(seen.entry("OU=Lab").kind, EntryKind::Container);
+        assert_eq!(seen.entry("OU=Service Accounts").kind, EntryKind::Container);
         assert!(
             !seen.entries.iter().any(|entry| entry.dn.contains("desk1")),
             "a computer is no user"
@@ -151,13 +152,13 @@ async fn refused_binds_are_explained() {
             "the account is disabled",
         ),
         (
-            format!("svc-sync@{realm}"),
+            format!("svc-reader@{realm}"),
             "Wrong-Pa55word!",
             "wrong user name or password",
         ),
         (
-            "svc-sync".to_owned(),
-            "Sync-Pa55word!",
+            "svc-reader".to_owned(),
+            "Read-Pa55word!",
             "never the bare account name",
         ),
     ] {

@@ -44,7 +44,7 @@ impl Server {
         server
     }
 
-    /// The Samba domain controller that all tests share: it takes half a minute to make. It has the account `svc-sync`.
+    /// The Samba domain controller that all tests share: it takes half a minute to make. It has the account `svc-reader`.
     pub(crate) fn samba() -> Arc<Self> {
         static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,8 +178,8 @@ impl Server {
             (
                 "AD_LDAPS_URL",
                 "AD_BASE_DN",
-                format!("CN=svc-sync,OU=Lab,{base}"),
-                "Sync-Pa55word!".to_owned(),
+                format!("CN=svc-reader,OU=Service Accounts,{base}"),
+                "Read-Pa55word!".to_owned(),
             )
         };
         Settings {

@@ -83,6 +83,30 @@ fn the_yaml_of_the_readme_is_valid_beside_a_tenant() {
 }
 
 #[test]
+fn the_output_in_the_readme_has_the_columns_of_the_kind() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let heading = readme
+        .lines()
+        .find(|line| line.starts_with("NAME ") && line.contains("QUARANTINED"))
+        .unwrap();
+    let definitions = plumbline_crds::all();
+    let sync = definitions
+        .iter()
+        .find(|definition| definition.spec.names.kind == "DirectorySync")
+        .unwrap();
+    let columns = sync.spec.versions[0]
+        .additional_printer_columns
+        .as_ref()
+        .unwrap();
+    let shown = columns
+        .iter()
+        .filter(|column| column.priority.unwrap_or(0) == 0)
+        .map(|column| column.name.to_uppercase());
+    let expected: Vec<_> = std::iter::once("NAME".to_owned()).chain(shown).collect();
+    assert_eq!(heading.split_whitespace().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn every_command_that_the_readme_names_exists() {
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();
     for command in ["sync", "plan", "validate"] {
