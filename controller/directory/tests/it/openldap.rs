@@ -82,9 +82,9 @@ async fn trust_names_and_credentials_are_checked_and_told_by_their_field() {
         "give `tls.caRef` the CA certificate",
     );
     settings.ca_pem = Some(
-        plumbline_lab::directory::TestCa::new()
+        plumbline_lab::tls::TestCa::new("another CA")
             .unwrap()
-            .ca_pem()
+            .pem()
             .into(),
     );
     for url in ["OL_LDAPS_URL", "OL_LDAP_URL"] {

@@ -12,7 +12,7 @@ use ldap3_proto::{
     },
 };
 use plumbline_directory::{Bind, Settings, Timeouts};
-use plumbline_lab::directory::TestCa;
+use plumbline_lab::tls::TestCa;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -59,8 +59,9 @@ impl Scripted {
         shown: Shown,
         script: impl FnMut(&LdapSearchRequest, &[LdapControl]) -> Vec<Reply> + Send + 'static,
     ) -> Self {
-        let ca = TestCa::new().unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(ca.server_config(&["127.0.0.1"]).unwrap()));
+        let ca = TestCa::new("scripted").unwrap();
+        let acceptor =
+            TlsAcceptor::from(ca.issue(&["127.0.0.1"]).unwrap().server_config().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ldaps://{}", listener.local_addr().unwrap());
         let script: Script = Arc::new(Mutex::new(script));
@@ -74,7 +75,7 @@ impl Scripted {
                 });
             }
         });
-        let settings = settings(&url, ca.ca_pem().as_bytes().to_vec());
+        let settings = settings(&url, ca.pem().as_bytes().to_vec());
         Self { settings, listener }
     }
 }

@@ -23,6 +23,40 @@ pub enum CompanyError {
 type Renderings = BTreeMap<ObjectId, Rendered>;
 
 impl Company {
+    /// The changes that fill an empty server over LDAP.
+    ///
+    /// AD and Samba want what an entry refers to to be there, so references come after all entries; slapd wants a group
+    /// to have members from the start and does not look at them. Anchors are left to the server.
+    pub fn founding(&self) -> Vec<Change> {
+        if self.dialect == Dialect::OpenLdap {
+            return self.entries().into_iter().map(Change::Add).collect();
+        }
+        let (mut changes, mut references) = (Vec::new(), Vec::new());
+        for id in self.ids() {
+            let (Some(bare), Some(whole)) = (self.rendered(id), self.entry(id)) else {
+                continue;
+            };
+            let mut modifications = Vec::new();
+            for (name, _) in &bare.references {
+                let values = whole.values(name);
+                if !values.is_empty() {
+                    let attribute = Attribute::new(name, values.to_vec());
+                    modifications.push(Modification {
+                        operation: Operation::Add,
+                        attribute,
+                    });
+                }
+            }
+            if !modifications.is_empty() {
+                let dn = bare.entry.dn.clone();
+                references.push(Change::Modify { dn, modifications });
+            }
+            changes.push(Change::Add(bare.entry));
+        }
+        changes.extend(references);
+        changes
+    }
+
     /// Someone starts in a unit, and joins its group.
     pub fn hire(&mut self, unit: ObjectId) -> Result<(ObjectId, Vec<Change>), CompanyError> {
         let name = self

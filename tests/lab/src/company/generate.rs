@@ -333,7 +333,6 @@ impl Company {
         self.next
     }
 
-    /// The address with a number when it is taken.
     /// The name itself, or with the first number behind it that gives a name nobody has.
     fn unique(&mut self, address: &str) -> String {
         let mut name = address.to_owned();

@@ -119,7 +119,7 @@ impl Company {
         entries
     }
 
-    /// All entries as LDIF.
+    /// All entries as LDIF, for offline tools (`slapadd`); over LDAP load `founding`.
     pub fn to_ldif(&self) -> String {
         write_entries(&self.entries())
     }

@@ -368,19 +368,9 @@ fn classes(name: &str, classes: &[&str]) -> Entry {
     entry
 }
 
-/// The container of tombstones.
-pub(crate) fn deleted_objects(store: &Store) -> Option<u64> {
-    let name = Dn::parse("CN=Deleted Objects").ok()?;
-    store
-        .index
-        .get(&format!("{},{}", name.key(), store.base.key()))
-        .copied()
-}
-
 /// Whether a name is, or lies below, the container of tombstones.
 pub(crate) fn in_deleted_objects(store: &Store, key: &str) -> bool {
-    store.profile == Profile::Ad
-        && dn::is_within(key, &format!("cn=deleted objects,{}", store.base.key()))
+    store.profile == Profile::Ad && dn::is_within(key, &store.deleted_objects_key)
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ use super::schema::{self, Syntax};
 const BIT_AND: &str = "1.2.840.113556.1.4.803";
 const BIT_OR: &str = "1.2.840.113556.1.4.804";
 const IN_CHAIN: &str = "1.2.840.113556.1.4.1941";
+/// RFC 4517 §4.2: the rules that a client may name on slapd, by name or OID.
+const CASE_IGNORE: [&str; 2] = ["caseIgnoreMatch", "2.5.13.2"];
+const CASE_EXACT: [&str; 2] = ["caseExactMatch", "2.5.13.5"];
 const MAX_DEPTH: usize = 64;
 
 /// A search filter with its values as bytes.
@@ -87,11 +90,13 @@ impl Filter {
                 })
             }
             Self::AtLeast(attribute, asserted) => {
+                ordered(profile, attribute)?;
                 any_value(profile, subject, attribute, |syntax, value| {
                     compare(syntax, value, asserted).map(std::cmp::Ordering::is_ge)
                 })
             }
             Self::AtMost(attribute, asserted) => {
+                ordered(profile, attribute)?;
                 any_value(profile, subject, attribute, |syntax, value| {
                     compare(syntax, value, asserted).map(std::cmp::Ordering::is_le)
                 })
@@ -126,6 +131,16 @@ impl Filter {
                         (known.syntax == Syntax::Name)
                             .then(|| subject.reaches(&known.name, &target))
                     }
+                    Some(rule) if profile == Profile::OpenLdap && CASE_IGNORE.contains(&rule) => {
+                        any_value(profile, subject, attribute, |_, found| {
+                            compare(Syntax::Text, found, value).map(std::cmp::Ordering::is_eq)
+                        })
+                    }
+                    Some(rule) if profile == Profile::OpenLdap && CASE_EXACT.contains(&rule) => {
+                        any_value(profile, subject, attribute, |_, found| {
+                            compare(Syntax::ExactText, found, value).map(std::cmp::Ordering::is_eq)
+                        })
+                    }
                     Some(_) => None,
                 }
             }
@@ -139,7 +154,10 @@ pub(crate) fn normalize(syntax: Syntax, value: &[u8]) -> Option<Vec<u8>> {
     match syntax {
         Syntax::Octets => Some(value.to_vec()),
         Syntax::Text | Syntax::Identifier => text().map(|text| fold(text).into_bytes()),
-        Syntax::ExactText | Syntax::Time => text().map(|text| text.trim().as_bytes().to_vec()),
+        Syntax::ExactText | Syntax::Time => text().map(|text| {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            words.join(" ").into_bytes()
+        }),
         Syntax::Boolean | Syntax::Uuid => {
             text().map(|text| text.trim().to_ascii_uppercase().into_bytes())
         }
@@ -210,6 +228,13 @@ fn any_value(
     )
 }
 
+/// slapd's schema gives an ordering rule to few attributes; AD orders all of them.
+fn ordered(profile: Profile, attribute: &str) -> Option<()> {
+    let syntax = schema::attribute_type(profile, attribute)?.syntax;
+    let has_rule = matches!(syntax, Syntax::Time | Syntax::Uuid | Syntax::Integer);
+    (has_rule || profile == Profile::Ad).then_some(())
+}
+
 fn bits(
     profile: Profile,
     subject: &impl Subject,
@@ -245,11 +270,19 @@ fn substrings(
     any: &[Vec<u8>],
     last: Option<&[u8]>,
 ) -> Option<bool> {
-    // Pieces keep their outer spaces: `(cn=John *)` asks for the space.
+    // Pieces keep one outer space: `(cn=John *)` asks for it.
     let piece = |bytes: &[u8]| match syntax {
-        Syntax::Text | Syntax::Identifier => std::str::from_utf8(bytes)
-            .ok()
-            .map(|text| text.to_lowercase().into_bytes()),
+        Syntax::Text | Syntax::Identifier => {
+            let text = std::str::from_utf8(bytes).ok()?;
+            let (before, after) = (text.starts_with(' '), text.ends_with(' '));
+            let inner = fold(text);
+            let space = |wanted: bool| if wanted { " " } else { "" };
+            Some(if inner.is_empty() {
+                space(before).into()
+            } else {
+                [space(before), &inner, space(after)].concat().into_bytes()
+            })
+        }
         Syntax::Name | Syntax::Integer | Syntax::Boolean | Syntax::Uuid => None,
         Syntax::Telephone => normalize(syntax, bytes),
         Syntax::ExactText | Syntax::Time | Syntax::Octets => Some(bytes.to_vec()),

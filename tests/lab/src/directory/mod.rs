@@ -6,7 +6,6 @@
 
 mod access;
 mod active_directory;
-mod certificate;
 mod dn;
 mod entry;
 mod fault;
@@ -37,7 +36,6 @@ use tokio_rustls::TlsAcceptor;
 
 pub use access::Account;
 pub use active_directory::{parse_guid, print_guid};
-pub use certificate::{CertificateError, TestCa};
 pub use dn::{Ava, Dn, DnError, Escaping, Rdn};
 pub use entry::{Attribute, Change, Entry, Modification, Operation};
 pub use fault::Fault;
@@ -47,6 +45,7 @@ pub use refusal::Refusal;
 pub use search::MAX_PAGE_SIZE;
 pub use store::Store;
 
+use crate::tls::{TestCa, TlsError};
 use fault::Faults;
 use session::{End, Session};
 
@@ -100,7 +99,7 @@ pub enum StartError {
     #[error("loading the entries failed")]
     Load(#[source] Refusal),
     #[error("making the server's certificate failed")]
-    Certificate(#[from] CertificateError),
+    Certificate(#[from] TlsError),
     #[error("listening on 127.0.0.1 failed")]
     Listen(#[source] std::io::Error),
 }
@@ -161,8 +160,8 @@ impl Directory {
             profile,
             inner: Mutex::new(inner),
         });
-        let ca = TestCa::new()?;
-        let acceptor = TlsAcceptor::from(Arc::new(ca.server_config(&["localhost", "127.0.0.1"])?));
+        let ca = TestCa::new("Plumbline lab directory CA")?;
+        let acceptor = TlsAcceptor::from(ca.issue(&["localhost", "127.0.0.1"])?.server_config()?);
         let (connections, closed) = watch::channel(0);
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
@@ -181,7 +180,7 @@ impl Directory {
             .unwrap_or([SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); 2]);
         Ok(Self {
             world,
-            ca_pem: ca.ca_pem().to_owned(),
+            ca_pem: ca.pem().to_owned(),
             ldap,
             ldaps,
             connections,

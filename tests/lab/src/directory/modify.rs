@@ -6,7 +6,7 @@ use ldap3_proto::proto::LdapResultCode;
 use super::Profile;
 use super::active_directory;
 use super::dn::{Dn, Rdn};
-use super::entry::{Attribute, Entry, Modification, Operation};
+use super::entry::{self, Attribute, Entry, Modification, Operation};
 use super::filter::same;
 use super::refusal::Refusal;
 use super::schema;
@@ -42,12 +42,7 @@ impl Store {
             add_values(self.profile, &mut attribute, &given.values)?;
             attributes.push(attribute);
         }
-        let mut stored = Stored {
-            parent,
-            dn: name,
-            attributes,
-            raw: None,
-        };
+        let mut stored = Stored::new(parent, name, attributes);
         self.name_values(&mut stored, &rdn)?;
         self.check(&stored)?;
         self.stamp_new(&mut stored);
@@ -132,7 +127,11 @@ impl Store {
                 .any(|each| same(self.profile, &canonical, each, ava.value.as_bytes()));
             if !kept && changed.raw.is_none() {
                 let message = format!("{canonical}: value of naming attribute may not be removed");
-                return Err(Refusal::new(LdapResultCode::NotALlowedOnRDN, message));
+                let code = match self.profile {
+                    Profile::OpenLdap => LdapResultCode::NamingViolation,
+                    Profile::Ad => LdapResultCode::NotALlowedOnRDN,
+                };
+                return Err(Refusal::new(code, message));
             }
         }
         self.stamp_changed(&mut changed);
@@ -221,23 +220,21 @@ impl Store {
         })
     }
 
-    /// slapd wants the naming values among the attributes, AD adds them.
+    /// Both servers add naming values that the entry lacks.
     fn name_values(&self, stored: &mut Stored, rdn: &Rdn) -> Result<(), Refusal> {
         for ava in &rdn.0 {
             let canonical = self.known(&ava.attribute)?;
             let value = ava.value.as_bytes();
-            let present = stored
-                .values(&canonical)
-                .iter()
-                .any(|each| same(self.profile, &canonical, each, value));
-            match self.profile {
-                _ if present => {}
-                Profile::Ad => stored.set(&canonical, value),
-                Profile::OpenLdap => {
-                    let message =
-                        format!("value of naming attribute '{canonical}' is not present in entry");
-                    return Err(Refusal::new(LdapResultCode::NamingViolation, message));
+            match entry::find_mut(&mut stored.attributes, &canonical) {
+                Some(found)
+                    if found
+                        .values
+                        .iter()
+                        .any(|each| same(self.profile, &canonical, each, value)) => {}
+                Some(found) if self.profile == Profile::OpenLdap => {
+                    found.values.push(value.to_vec());
                 }
+                _ => stored.set(&canonical, value),
             }
         }
         Ok(())
@@ -337,7 +334,9 @@ impl Store {
     ) -> Option<Vec<Attribute>> {
         let mut out: Option<Vec<Attribute>> = None;
         for (at, attribute) in attributes.iter().enumerate() {
-            if !schema::is_name(self.profile, &attribute.name) {
+            // Every entry has an objectCategory, and none of those names changes.
+            if attribute.name == "objectCategory" || !schema::is_name(self.profile, &attribute.name)
+            {
                 continue;
             }
             let mut touched = false;

@@ -40,7 +40,7 @@ impl Store {
         let Some(above) = self.entries.get(&parent) else {
             return Ok(());
         };
-        if is_within(&above.dn.key(), &stored.dn.key()) {
+        if is_within(&above.key, &stored.key) {
             let message = "an entry cannot be moved below itself";
             return Err(Refusal::new(LdapResultCode::UnwillingToPerform, message));
         }
@@ -116,7 +116,8 @@ impl Store {
             let Some(stored) = self.entries.get_mut(&id) else {
                 continue;
             };
-            let before = std::mem::replace(&mut stored.dn, name.clone()).key();
+            stored.dn = name.clone();
+            let before = std::mem::replace(&mut stored.key, name.key());
             if stored.raw.is_some() {
                 stored.raw = Some(name.render(Escaping::Backslash));
             }

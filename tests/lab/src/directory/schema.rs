@@ -96,6 +96,15 @@ pub(crate) fn is_name(profile: Profile, attribute: &str) -> bool {
     attribute_type(profile, attribute).is_some_and(|found| found.syntax == Syntax::Name)
 }
 
+/// The classes that a class of slapd's schema derives from.
+pub(crate) fn superclasses(class: &str) -> &'static [&'static str] {
+    match class.to_ascii_lowercase().as_str() {
+        "inetorgperson" => &["organizationalPerson", "person", "top"],
+        "organizationalperson" => &["person", "top"],
+        _ => &["top"],
+    }
+}
+
 type Index = HashMap<String, &'static AttributeType>;
 
 static INDEX: LazyLock<(Index, Index)> = LazyLock::new(|| {

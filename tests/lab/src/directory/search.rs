@@ -73,10 +73,7 @@ fn found(
         if base.0.is_empty() {
             return Ok(synthetic("", root_dse(store), &selection, query));
         }
-        let aggregate = format!(
-            "cn=aggregate,cn=schema,cn=configuration,{}",
-            store.base.key()
-        );
+        let aggregate = format!("cn=aggregate,cn=schema,cn=configuration,{}", store.base_key);
         if base.key() == "cn=subschema" || (store.profile == Profile::Ad && base.key() == aggregate)
         {
             return Ok(synthetic(
@@ -102,16 +99,16 @@ fn found(
     let in_configuration = store.in_configuration(&base_key);
     let mut hits: Vec<(Vec<u64>, u64)> = Vec::new();
     for (&id, stored) in &store.entries {
-        let key = stored.dn.key();
+        let key = &stored.key;
         let in_scope = match request.scope {
             LdapSearchScope::Base => id == base_id,
             LdapSearchScope::OneLevel => stored.parent == Some(base_id),
-            LdapSearchScope::Subtree => is_within(&key, &base_key),
-            LdapSearchScope::Children => id != base_id && is_within(&key, &base_key),
+            LdapSearchScope::Subtree => is_within(key, &base_key),
+            LdapSearchScope::Children => id != base_id && is_within(key, &base_key),
         };
         if !in_scope
-            || store.in_configuration(&key) != in_configuration
-            || !visible(&key, stored.is_deleted(), in_deleted_objects(store, &key))
+            || store.in_configuration(key) != in_configuration
+            || !visible(key, stored.is_deleted(), in_deleted_objects(store, key))
         {
             continue;
         }

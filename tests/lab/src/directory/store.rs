@@ -19,6 +19,8 @@ use super::{active_directory, ldif, links::Links};
 pub(crate) struct Stored {
     pub(crate) parent: Option<u64>,
     pub(crate) dn: Dn,
+    /// The key of `dn`, kept because each search looks at all of them.
+    pub(crate) key: String,
     pub(crate) attributes: Vec<Attribute>,
     /// Inserted without checks: given out as it is, nothing computed is added.
     pub(crate) raw: Option<String>,
@@ -29,6 +31,10 @@ pub(crate) struct Stored {
 pub struct Store {
     pub(crate) profile: Profile,
     pub(crate) base: Dn,
+    pub(crate) base_key: String,
+    /// Keys of the AD containers that searches treat apart.
+    configuration_key: String,
+    pub(crate) deleted_objects_key: String,
     pub(crate) entries: BTreeMap<u64, Stored>,
     pub(crate) index: HashMap<String, u64>,
     pub(crate) children: HashMap<u64, BTreeSet<u64>>,
@@ -40,6 +46,16 @@ pub struct Store {
 }
 
 impl Stored {
+    pub(crate) fn new(parent: Option<u64>, dn: Dn, attributes: Vec<Attribute>) -> Self {
+        Self {
+            parent,
+            key: dn.key(),
+            dn,
+            attributes,
+            raw: None,
+        }
+    }
+
     pub(crate) fn values(&self, name: &str) -> &[Vec<u8>] {
         entry::values(&self.attributes, name)
     }
@@ -76,6 +92,9 @@ impl Store {
     pub(crate) fn new(profile: Profile, base: Dn, entries: &[Entry]) -> Result<Self, Refusal> {
         let mut store = Self {
             profile,
+            configuration_key: format!("cn=configuration,{}", base.key()),
+            deleted_objects_key: format!("cn=deleted objects,{}", base.key()),
+            base_key: base.key(),
             base,
             entries: BTreeMap::new(),
             index: HashMap::new(),
@@ -135,14 +154,11 @@ impl Store {
     pub fn insert_raw(&mut self, entry: &Entry) -> Result<(), Refusal> {
         let name = self.parse(&entry.dn)?;
         let parent = self.parent_of(&name)?;
-        let id = self.place(Stored {
-            parent,
-            dn: name,
-            attributes: entry.attributes.clone(),
+        self.place(Stored {
             raw: Some(entry.dn.clone()),
+            ..Stored::new(parent, name, entry.attributes.clone())
         })?;
         self.links = None;
-        debug_assert!(self.entries.contains_key(&id));
         Ok(())
     }
 
@@ -239,8 +255,7 @@ impl Store {
 
     /// Whether an entry belongs to the configuration, a naming context of its own below the AD domain's head.
     pub(crate) fn in_configuration(&self, key: &str) -> bool {
-        self.profile == Profile::Ad
-            && dn::is_within(key, &format!("cn=configuration,{}", self.base.key()))
+        self.profile == Profile::Ad && dn::is_within(key, &self.configuration_key)
     }
 
     pub(crate) fn links(&mut self) -> std::sync::Arc<Links> {
@@ -254,7 +269,7 @@ impl Store {
 
     /// Where a new name goes; only naming contexts have no parent.
     pub(crate) fn parent_of(&self, name: &Dn) -> Result<Option<u64>, Refusal> {
-        if name.key() == self.base.key() {
+        if name.key() == self.base_key {
             return Ok(None);
         }
         let parent = name.parent().and_then(|parent| self.find(&parent));
@@ -264,7 +279,7 @@ impl Store {
     }
 
     pub(crate) fn place(&mut self, stored: Stored) -> Result<u64, Refusal> {
-        let key = stored.dn.key();
+        let key = stored.key.clone();
         if self.index.contains_key(&key) {
             return Err(self.exists());
         }
@@ -280,7 +295,7 @@ impl Store {
 
     pub(crate) fn remove(&mut self, id: u64) {
         if let Some(stored) = self.entries.remove(&id) {
-            self.index.remove(&stored.dn.key());
+            self.index.remove(&stored.key);
             if let Some(siblings) = stored
                 .parent
                 .and_then(|parent| self.children.get_mut(&parent))

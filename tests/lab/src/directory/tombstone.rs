@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::active_directory::{deleted_objects, print_guid};
+use super::active_directory::print_guid;
 use super::dn::Rdn;
 use super::refusal::Refusal;
 use super::store::Store;
@@ -31,10 +31,13 @@ const KEPT: [&str; 16] = [
 
 /// Turns an entry without children into a tombstone.
 pub(crate) fn bury(store: &mut Store, id: u64) -> Result<(), Refusal> {
-    let (Some(container), Some(stored)) = (deleted_objects(store), store.entries.get(&id)) else {
+    let (Some(container), Some(stored)) = (
+        store.index.get(&store.deleted_objects_key).copied(),
+        store.entries.get(&id),
+    ) else {
         return Ok(());
     };
-    if stored.is_deleted() || store.in_configuration(&stored.dn.key()) || stored.parent.is_none() {
+    if stored.is_deleted() || store.in_configuration(&stored.key) || stored.parent.is_none() {
         let message = "00002035: SvcErr: DSID-031A1254, problem 5003 (WILL_NOT_PERFORM), data 0";
         return Err(Refusal::new(
             ldap3_proto::proto::LdapResultCode::UnwillingToPerform,
@@ -50,7 +53,7 @@ pub(crate) fn bury(store: &mut Store, id: u64) -> Result<(), Refusal> {
         return Ok(());
     };
     let mut buried = stored.clone();
-    let before = stored.dn.key();
+    let before = stored.key.clone();
     let last_known_parent = stored
         .parent
         .and_then(|parent| store.entries.get(&parent))

@@ -98,9 +98,18 @@ impl Subject for View<'_> {
                     .is_some_and(|known| known.name == attribute)
             })
         });
-        tagged
+        let mut values: Vec<Vec<u8>> = tagged
             .flat_map(|each| each.values.iter().cloned())
-            .collect()
+            .collect();
+        // AD keeps the whole chain of classes, slapd knows it from the schema.
+        if attribute == "objectClass" && self.store.profile == Profile::OpenLdap {
+            let above = values
+                .iter()
+                .filter_map(|class| std::str::from_utf8(class).ok());
+            let above: Vec<&str> = above.flat_map(schema::superclasses).copied().collect();
+            values.extend(above.into_iter().map(|class| class.as_bytes().to_vec()));
+        }
+        values
     }
 
     fn reaches(&self, attribute: &str, target: &Dn) -> bool {

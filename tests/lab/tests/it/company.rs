@@ -359,8 +359,25 @@ async fn directory_of(company: &Company, profile: Profile) -> Directory {
     Directory::start(config).await.unwrap()
 }
 
+#[tokio::test]
+async fn the_founding_changes_fill_an_empty_server_with_all_entries() {
+    for (dialect, profile) in [
+        (Dialect::OpenLdap, Profile::OpenLdap),
+        (Dialect::ActiveDirectory, Profile::Ad),
+        (Dialect::Samba, Profile::Ad),
+    ] {
+        let company = Company::generate(9, 60, dialect);
+        let directory = Directory::start(Config::new(profile, &company.base_dn()))
+            .await
+            .unwrap();
+        directory.apply_all(&company.founding()).unwrap();
+        let loaded = directory_of(&company, profile).await;
+        assert_eq!(content(&directory), content(&loaded), "{dialect:?}");
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn changes_lead_a_server_to_the_state_of_the_company(
@@ -370,7 +387,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             for (dialect, profile) in [(Dialect::OpenLdap, Profile::OpenLdap), (Dialect::ActiveDirectory, Profile::Ad)] {
-                let mut company = Company::generate(seed, 25, dialect);
+                let mut company = Company::generate(seed, 15, dialect);
                 let directory = directory_of(&company, profile).await;
                 for (kind, one, other) in &operations {
                     let changes = operate(&mut company, *kind, *one, *other);

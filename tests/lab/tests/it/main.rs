@@ -6,7 +6,12 @@
     reason = "helpers of tests stand outside of test functions"
 )]
 
+#[cfg(feature = "real-servers")]
+mod command_line;
 mod company;
+mod directory;
+#[cfg(feature = "real-servers")]
+mod real_samba;
 #[cfg(feature = "real-servers")]
 mod real_slapd;
 mod tenant;
