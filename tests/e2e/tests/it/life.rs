@@ -123,10 +123,13 @@ impl<'a> Life<'a> {
         self.left.insert(person, user);
         let revoked = self.scenario.tenant.revoked_sessions().len();
         self.change(what, change);
-        assert!(
-            self.scenario.tenant.revoked_sessions().len() > revoked,
-            "{what}: the sessions of {name} live on"
-        );
+        // The sessions end with a request of its own, right after.
+        self.scenario.eventually(60, what, || {
+            let ended = self.scenario.tenant.revoked_sessions().len() > revoked;
+            ended
+                .then_some(())
+                .ok_or_else(|| format!("the sessions of {name} live on"))
+        });
     }
 
     fn expected(&self) -> Content {
