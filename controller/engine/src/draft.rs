@@ -58,15 +58,22 @@ fn called(
             _ => None,
         });
     }
+    let attributes = [configuration.capabilities.sign_in_name, "displayName"];
     let mut called = BTreeMap::new();
     for object in view.live() {
         if let Some(anchor) = our_anchor(object, &configuration.owner)
             && wanted.contains(anchor)
         {
-            called.insert(anchor.clone(), name(object));
+            let held =
+                attributes
+                    .iter()
+                    .find_map(|attribute| match object.attributes.get(*attribute) {
+                        Some(Value::Text(text)) => Some(text.clone()),
+                        _ => None,
+                    });
+            called.insert(anchor.clone(), held.unwrap_or_else(|| name(object)));
         }
     }
-    let attributes = [configuration.capabilities.sign_in_name, "displayName"];
     for anchor in wanted {
         let Some(identity) = joined.identities.get(anchor) else {
             continue;

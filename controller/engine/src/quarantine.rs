@@ -86,9 +86,9 @@ pub(crate) fn refuse(
         .get(&key)
         .filter(|old| old.operation == digest);
     let failures = before.map_or(1, |old| old.failures.saturating_add(1));
-    let minutes = 1_i64.checked_shl(failures - 1).unwrap_or(60).clamp(1, 60);
+    let minutes = 1_i64 << failures.saturating_sub(1).min(6);
     let until = now
-        .checked_add(SignedDuration::from_mins(minutes))
+        .checked_add(SignedDuration::from_mins(minutes.min(60)))
         .unwrap_or(Timestamp::MAX);
     let refusal = Refusal {
         reason,
