@@ -2,6 +2,7 @@
 
 use plumbline_engine::{
     configuration::Adopt,
+    entry::Class,
     operation::Change,
     reason::Reason,
     target::{Mark, Standing, TargetObject},
@@ -75,7 +76,34 @@ fn report_creates_nothing_and_says_who_would_be_taken_over() {
         world.objects = objects;
         let plan = world.plan(0);
         assert!(plan.operations.is_empty(), "{what}: {:?}", plan.operations);
-        assert_eq!(plan.quarantine.len(), 1, "{what}: {:?}", plan.quarantine);
+        let (reason, named) = match what {
+            "soft" => (Reason::WouldAdopt, "user t1 matches by `userPrincipalName`"),
+            "hard" => (Reason::WouldAdopt, "user t2 matches by immutable id"),
+            "two" => (
+                Reason::AmbiguousMatch,
+                "user t1, user t2 match by immutable id",
+            ),
+            "another's" => (
+                Reason::OwnedByOther,
+                "user t1 matches by `userPrincipalName`",
+            ),
+            _ => (
+                Reason::NotAdoptable,
+                "user t1 matches by `userPrincipalName`",
+            ),
+        };
+        let [listed] = &plan.quarantine[..] else {
+            panic!("{what}: {:?}", plan.quarantine);
+        };
+        assert_eq!(listed.class, Class::User, "{what}");
+        assert_eq!(listed.anchor, Some(anchor(1)), "{what}");
+        assert_eq!(listed.dn, "uid=u1,ou=Staff,dc=x", "{what}");
+        assert_eq!(listed.reason, reason, "{what}");
+        assert!(
+            listed.message.starts_with(named),
+            "{what}: {}",
+            listed.message
+        );
     }
 }
 
