@@ -12,8 +12,12 @@ pub(crate) enum Fault {
     QuarantinedLeave,
     RewrittenIsResent,
     AnyApprovalFits,
+    TrippedGroupHoldsAll,
+    FloorIgnored,
+    TrippedGuardStopsAll,
     UnmappedIsCompared,
     UnresolvedScopeLeaves,
+    UncertainMembersLeave,
 }
 
 #[cfg(not(test))]

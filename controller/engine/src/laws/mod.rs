@@ -159,9 +159,13 @@ fn every_planted_fault_turns_a_law_red() {
     let faults = [
         (Fault::GuardOff, Law::Guard),
         (Fault::AnyApprovalFits, Law::Guard),
+        (Fault::TrippedGroupHoldsAll, Law::Guard),
+        (Fault::FloorIgnored, Law::Guard),
+        (Fault::TrippedGuardStopsAll, Law::Quarantine),
         (Fault::MissingReadIsEmpty, Law::Evidence),
         (Fault::TombstonesNotRequired, Law::Evidence),
         (Fault::UnresolvedScopeLeaves, Law::Evidence),
+        (Fault::UncertainMembersLeave, Law::Evidence),
         (Fault::UnsortedPlan, Law::Planned),
         (Fault::OwnerIgnored, Law::Planned),
         (Fault::UnmappedIsCompared, Law::Planned),
