@@ -12,7 +12,6 @@ pub(crate) enum Fault {
     QuarantinedLeave,
     RewrittenIsResent,
     AnyApprovalFits,
-    TrippedGroupHoldsAll,
     FloorIgnored,
     TrippedGuardStopsAll,
     UnmappedIsCompared,

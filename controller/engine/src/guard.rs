@@ -203,9 +203,6 @@ fn removals(
     let memberships: usize = managed.members.values().sum();
     let all = total > 1 && total >= memberships;
     let everything = all || total > limit.floor as usize && total > limit.max as usize;
-    let everything = everything
-        || planted(Fault::TrippedGroupHoldsAll)
-            && (groups.iter()).any(|(group, own)| limit.over(own.len(), members(group)).is_some());
     let (mut held, mut of, mut tripped, mut why) = (Vec::new(), 0, 0_usize, String::new());
     for (group, removals) in groups {
         let inside = limit.over(removals.len(), members(&group));

@@ -159,7 +159,6 @@ fn every_planted_fault_turns_a_law_red() {
     let faults = [
         (Fault::GuardOff, Law::Guard),
         (Fault::AnyApprovalFits, Law::Guard),
-        (Fault::TrippedGroupHoldsAll, Law::Guard),
         (Fault::FloorIgnored, Law::Guard),
         (Fault::TrippedGuardStopsAll, Law::Quarantine),
         (Fault::MissingReadIsEmpty, Law::Evidence),
