@@ -438,7 +438,7 @@ impl Runner {
             }
             let name = Value::Text(format!("P{} n{}", person.id, person.name));
             let alive = |object: &&TargetObject| self.model.sessions.contains(&object.id);
-            if person.locked && !fresh(&own) && self.model.ours(&own).filter(alive).is_some() {
+            if person.locked && !fresh(&own) && self.model.ours(&own).as_ref().is_some_and(alive) {
                 broken.push((Law::Quarantine, format!("sessions live on: {person:?}")));
             }
             let Some(object) = self.model.ours(&own) else {
