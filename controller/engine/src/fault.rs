@@ -14,9 +14,11 @@ pub(crate) enum Fault {
     AnyApprovalFits,
     FloorIgnored,
     TrippedGuardStopsAll,
+    TrippedGroupHoldsAll,
     UnmappedIsCompared,
     UnresolvedScopeLeaves,
     UncertainMembersLeave,
+    HalfADisableIsEnough,
 }
 
 #[cfg(not(test))]

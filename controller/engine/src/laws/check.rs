@@ -107,8 +107,13 @@ impl Runner {
                     members.remove(member);
                 }
             }
+            Event::Halve(group) => {
+                let members = &mut self.directory.groups[*group];
+                *members = members.iter().skip(2).copied().collect();
+            }
             Event::Cut(after) => cut = Some(*after),
             Event::Drift(at) => self.model.drift(*at),
+            Event::RevokeFails => self.model.revoke_fails = true,
             Event::Wait => self.pass(SignedDuration::from_mins(30)),
             Event::Restart(volume) => self.restart(*volume),
             Event::Scope(is) => {
@@ -141,6 +146,7 @@ impl Runner {
                 memory.resolve("staff", &written, resolved.guid, &resolved.dn);
             }
             self.silence.clear();
+            self.model.sessions.clear();
         }
         self.read = false;
         let configuration = configuration(self.scoped, self.delete, self.tight, &self.approved);
@@ -156,7 +162,15 @@ impl Runner {
         let plan = self.once(cut);
         self.settled(&plan);
         if cut.is_none() {
-            let again = self.once(None);
+            let mut again = self.once(None);
+            // What was in somebody's way may have gone with the first plan; nothing else may follow from it.
+            let waited = |operation: &Operation| {
+                let mut listed = plan.quarantine.iter();
+                listed.any(|one| one.anchor.as_ref() == Some(&operation.anchor))
+            };
+            if again.operations.iter().all(waited) {
+                again = self.once(None);
+            }
             if !again.is_empty() {
                 let first = &plan.operations;
                 let text = format!("written again: {:?} after {first:?}", again.operations);
@@ -195,6 +209,7 @@ impl Runner {
         }
         let (plan, _) = self.engine.plan(self.now);
         self.check(&plan);
+        self.engine.sending(&plan.operations);
         for operation in &plan.operations {
             let outcome = self.model.apply(operation);
             self.engine.record(operation, &outcome, self.now);
@@ -351,7 +366,12 @@ impl Runner {
             operation.class == object
                 && match class {
                     HoldClass::Deletions => operation.change == Change::Delete,
-                    HoldClass::Disables => operation.change == Change::Disable,
+                    // Who is blocked already loses no more than his sessions.
+                    HoldClass::Disables => {
+                        let blocked = |one: &TargetObject| !enabled(one);
+                        operation.change == Change::Disable
+                            && !self.model.ours(&operation.anchor).is_some_and(blocked)
+                    }
                     HoldClass::MembershipRemovals => {
                         matches!(operation.change, Change::RemoveMember { .. })
                     }
@@ -431,6 +451,11 @@ impl Runner {
             held.into_iter()
                 .any(|operation| operation.anchor == *anchor)
         };
+        // Refused in this very plan: it is listed from the next one on.
+        let fresh = |anchor: &Anchor| {
+            let disable = |operation: &Operation| operation.change == Change::Disable;
+            (plan.operations.iter()).any(|one| disable(one) && one.anchor == *anchor)
+        };
         let mut broken = Vec::new();
         let complete = self.silence.values().all(|(_, last)| *last >= self.now);
         for person in &self.directory.people {
@@ -444,6 +469,10 @@ impl Runner {
                 continue;
             }
             let name = Value::Text(format!("P{} n{}", person.id, person.name));
+            let alive = |object: &&TargetObject| self.model.sessions.contains(&object.id);
+            if person.locked && !fresh(&own) && self.model.ours(&own).as_ref().is_some_and(alive) {
+                broken.push((Law::Quarantine, format!("sessions live on: {person:?}")));
+            }
             let Some(object) = self.model.ours(&own) else {
                 broken.push((Law::Quarantine, format!("lost: {person:?}")));
                 continue;
@@ -556,4 +585,8 @@ fn digest(operations: &[&Operation]) -> Digest {
     let lines: BTreeSet<String> = operations.iter().map(|one| line(one)).collect();
     let lines: Vec<String> = lines.into_iter().collect();
     Digest::of(lines.join("\n").as_bytes())
+}
+
+fn enabled(object: &TargetObject) -> bool {
+    object.attributes.get("accountEnabled") != Some(&Value::Flag(false))
 }
