@@ -5,7 +5,7 @@ use plumbline_engine::{
     entry::Class,
     operation::Change,
     reason::Reason,
-    target::{Mark, Standing, TargetObject},
+    target::{Mark, Standing, TargetObject, Value},
 };
 
 use crate::world::{World, anchor, changes, reasons, user};
@@ -152,6 +152,35 @@ fn somebody_new_whom_nobody_resembles_is_created() {
     let plan = world.plan(0);
     assert!(
         matches!(changes(&plan)[..], [Change::Create { .. }]),
+        "{:?}",
+        plan.operations
+    );
+}
+
+#[test]
+fn whom_the_source_has_locked_is_taken_over_enabled_and_then_disabled_under_the_guard() {
+    let mut world = World::new(Adopt::Adopt);
+    let locked = vec![b"000001010000Z".to_vec()];
+    let ada = world.person(1, "ada@x.test");
+    ada.attributes.add("pwdAccountLockedTime", locked);
+    let mut enabled = user("t1", "ada@x.test");
+    (enabled.attributes).insert("accountEnabled".to_owned(), Value::Flag(true));
+    world.objects = vec![enabled];
+    let plan = world.plan(0);
+    let [
+        Change::Adopt {
+            mark,
+            changes: sent,
+        },
+    ] = &changes(&plan)[..]
+    else {
+        panic!("{:?}", plan.operations);
+    };
+    assert!(!sent.contains_key("accountEnabled"), "{sent:?}");
+    world.objects[0].mark = Some(mark.clone());
+    let plan = world.plan(1);
+    assert!(
+        changes(&plan).contains(&&Change::Disable),
         "{:?}",
         plan.operations
     );
