@@ -33,7 +33,7 @@ fn a_group_of_2500_arrives_whole_its_leavers_leave_and_who_moves_during_a_read_s
         window: Duration::from_secs(10),
     };
     config.resource_units = Some(config.write_quota);
-    let scenario = Scenario::start("large-domain", config, &["log.level=debug"]);
+    let scenario = Scenario::start("large-domain", config, &[]);
     scenario.apply(&manifests(&scenario, &directory));
 
     let units = Units::named(&company, "Lists, Distribution");
