@@ -109,7 +109,8 @@ impl<'a> Life<'a> {
     /// same person again.
     fn comes_back_after_deletion(&mut self, person: ObjectId) {
         let (before, dn) = (self.company.clone(), self.company.dn(person).unwrap());
-        let user = self.user(person);
+        let name = self.name(person);
+        let user = self.user(&name);
         let guid = self
             .administrator
             .search(&dn, "base", "(objectClass=user)", &["objectGUID"])
@@ -119,7 +120,7 @@ impl<'a> Life<'a> {
             .find_map(|line| line.strip_prefix("objectGUID:: "))
             .unwrap();
         self.leaves("a deletion", person, |company| company.leave(person));
-        assert_eq!(self.user(person), user, "disabled, not deleted");
+        assert_eq!(self.user(&name), user, "disabled, not deleted");
 
         self.company = before;
         self.left.remove(&person);
@@ -148,20 +149,16 @@ impl<'a> Life<'a> {
             .modify(&(account + &write_changes(&references)))
             .unwrap();
         self.arrives("a return after a deletion");
-        assert_eq!(self.user(person), user, "the same account");
+        assert_eq!(self.user(&name), user, "the same account");
     }
 
-    /// The id of a person's only user at the tenant.
-    fn user(&self, person: ObjectId) -> String {
-        let (name, users) = (self.name(person), self.scenario.tenant.users());
-        let of_person = |user: &&Value| {
-            user["onPremisesImmutableId"].is_string() && user["userPrincipalName"] == *name
-        };
-        let ids: Vec<_> = users
+    /// The id of the only user of this name at the tenant.
+    fn user(&self, name: &str) -> String {
+        let users = self.scenario.tenant.users();
+        let named = users
             .iter()
-            .filter(of_person)
-            .map(|user| user["id"].as_str())
-            .collect();
+            .filter(|user| user["userPrincipalName"] == name);
+        let ids: Vec<_> = named.map(|user| user["id"].as_str()).collect();
         let [Some(id)] = ids[..] else {
             panic!("{name} is {ids:?}")
         };

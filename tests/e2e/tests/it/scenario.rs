@@ -244,7 +244,17 @@ impl Scenario {
         let last = lines
             .get(lines.len().saturating_sub(40)..)
             .unwrap_or_default();
-        format!("{resources}\n{yaml}\n{}", last.join("\n"))
+        let requests = self.tenant.log();
+        let requests = requests.iter().rev().take(10).map(|request| {
+            let (method, path) = (&request.method, &request.path);
+            format!("{} {method} {path}: {}", request.at, request.status)
+        });
+        let requests: Vec<_> = requests.collect();
+        format!(
+            "{resources}\n{yaml}\n{}\nlast requests to the tenant, newest first:\n{}",
+            last.join("\n"),
+            requests.join("\n")
+        )
     }
 
     /// Stops the operator and deletes its volume, does something meanwhile, and starts it again.
