@@ -87,7 +87,6 @@ fn the_day_was_bad(seen: &Seen) {
         seen.unavailable,
         seen.lost_answers,
     ];
-    eprintln!("MEASURE {seen:?}");
     assert!(met.iter().all(|count| *count > 0), "{seen:?}");
 }
 

@@ -388,12 +388,14 @@ spec: {entra: {auth: {clientSecret: {secretRef: {name: application}}}}}
     let output = plumbline(folder.path(), &["tenant", "init"])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    let said = said.concat();
     assert!(
         output.status.success() && said.contains("the mark is defined now"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
+        "{said}"
     );
+    assert!(!said.contains(&tenant.client_secret()), "{said}");
 }
 
 /// A folder as the folder host takes it: `manifests`, and `secrets` with the tenant's client secret under `application`.

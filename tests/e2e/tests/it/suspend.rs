@@ -27,7 +27,7 @@ fn slow(seed: u64) -> Config {
 fn suspend_edit_delete_and_sigterm_act_in_the_middle_of_an_export_and_nothing_secret_is_seen() {
     let company = Company::generate(41, 600, Dialect::OpenLdap);
     let directory = openldap(&company);
-    let scenario = Scenario::start("suspend", slow(41), &[]);
+    let scenario = Scenario::start("suspend", slow(41), &["log.level=debug"]);
     let manifests = openldap_example(&scenario, &directory);
     scenario.apply(&manifests);
 
