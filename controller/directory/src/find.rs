@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Anchors per search: filters stay far below what servers take.
-const BATCH: usize = 50;
+pub(crate) const BATCH: usize = 50;
 /// Users looked at for the rights on the anchor attribute.
 const SAMPLE: i32 = 20;
 

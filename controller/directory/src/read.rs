@@ -18,6 +18,7 @@ use crate::{
     connection::{Connection, Search},
     decode::RawEntry,
     error::DirectoryError,
+    find,
     kind::{self, Kind},
     page::Pages,
     range::{self, Assembled, Description, RangeError, Ranged},
@@ -101,16 +102,47 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Reads everything and returns the references that came along.
-    pub(crate) async fn run(
+    /// Reads everything below `base` and returns the references that came along.
+    pub(crate) async fn below(
         &self,
         connection: &mut Connection,
+        base: &str,
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<HashSet<String>, DirectoryError> {
+        let filter = kind::filter(self.server_type);
+        self.search(connection, base, filter, events).await
+    }
+
+    /// Reads the entries with these anchors, as far as they are below the connector's base.
+    pub(crate) async fn anchored(
+        &self,
+        connection: &mut Connection,
+        anchors: &[Anchor],
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<(), DirectoryError> {
+        for anchors in anchors.chunks(find::BATCH) {
+            let terms = anchors.iter().filter_map(|anchor| self.rule.filter(anchor));
+            let terms: String = terms.collect();
+            if !terms.is_empty() {
+                let filter = format!("(&{}(|{terms}))", kind::filter(self.server_type));
+                self.search(connection, self.base_dn, &filter, events)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn search(
+        &self,
+        connection: &mut Connection,
+        base: &str,
+        filter: &str,
         events: &mut (dyn FnMut(Import) + Send),
     ) -> Result<HashSet<String>, DirectoryError> {
         let search = Search {
-            base: self.base_dn,
+            base,
             scope: Scope::Subtree,
-            filter: kind::filter(self.server_type),
+            filter,
             attributes: &self.attributes,
             controls: Vec::new(),
             size_limit: 0,

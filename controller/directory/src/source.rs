@@ -14,7 +14,7 @@ use ldap3::Scope;
 use plumbline_engine::{
     anchor::Anchor,
     entry::ServerType,
-    port::{Import, ReadRequest, Sighting, Source},
+    port::{Cause, Extent, Import, ReadRequest, Source, Start},
 };
 use rustls::ClientConfig;
 
@@ -236,6 +236,7 @@ impl DirectorySource {
         &mut self,
         session: &mut Session,
         request: &ReadRequest,
+        cause: Cause,
         events: &mut (dyn FnMut(Import) + Send),
     ) -> Result<(), DirectoryError> {
         let at = Timestamp::now();
@@ -248,9 +249,11 @@ impl DirectorySource {
             at,
             server_type,
             tombstones,
+            extent: Extent::Complete(cause),
         });
         let plan = read::Plan::new(server_type, &rule, request, &self.settings);
-        let references: HashSet<String> = plan.run(&mut session.connection, events).await?;
+        let base = &self.settings.base_dn;
+        let references: HashSet<String> = plan.below(&mut session.connection, base, events).await?;
         self.subordinate = references
             .into_iter()
             .filter(|url| session.server.is_subordinate(url))
@@ -267,7 +270,59 @@ impl DirectorySource {
             )
             .await?;
         }
-        events(Import::End);
+        events(Import::End { cursor: None });
+        Ok(())
+    }
+
+    async fn read_below(
+        &self,
+        session: &mut Session,
+        request: &ReadRequest,
+        extent: (&str, Cause),
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<(), DirectoryError> {
+        let (dn, cause) = (extent.0.to_owned(), extent.1);
+        let server_type = session.server.server_type;
+        let rule = self.rule(session);
+        events(Import::Begin {
+            at: Timestamp::now(),
+            server_type,
+            tombstones: self.deleted_objects(session).await? == DeletedObjects::Readable,
+            extent: Extent::Subtree {
+                dn: dn.clone(),
+                cause,
+            },
+        });
+        let plan = read::Plan::new(server_type, &rule, request, &self.settings);
+        match plan.below(&mut session.connection, &dn, events).await {
+            // There is nothing there any more.
+            Ok(_) | Err(DirectoryError::BaseNotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        events(Import::End { cursor: None });
+        Ok(())
+    }
+
+    async fn search(
+        &self,
+        session: &mut Session,
+        request: &ReadRequest,
+        anchors: &[Anchor],
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<(), DirectoryError> {
+        let place = self.place(session)?;
+        let sightings = find::sightings(&mut session.connection, &place, anchors).await?;
+        let found: Vec<Anchor> = (sightings.iter())
+            .filter(|sighting| sighting.found)
+            .map(|sighting| sighting.anchor.clone())
+            .collect();
+        let plan = read::Plan::new(place.server_type, &place.rule, request, &self.settings);
+        plan.anchored(&mut session.connection, &found, events)
+            .await?;
+        let at = Timestamp::now();
+        for sighting in sightings {
+            events(Import::Evidence { sighting, at });
+        }
         Ok(())
     }
 }
@@ -278,21 +333,47 @@ impl Source for DirectorySource {
     async fn read(
         &mut self,
         request: &ReadRequest,
+        start: Start<'_>,
         events: &mut (dyn FnMut(Import) + Send),
     ) -> Result<(), DirectoryError> {
+        let cause = match start {
+            Start::Complete(cause) => cause,
+            Start::After(_) => Cause::NoFeed,
+        };
         let mut session = self.session().await?;
-        let outcome = self.read_all(&mut session, request, events).await;
+        let outcome = self.read_all(&mut session, request, cause, events).await;
         self.keep(session, &outcome);
         outcome
     }
 
-    async fn find(&mut self, anchors: &[Anchor]) -> Result<Vec<Sighting>, DirectoryError> {
+    async fn list(
+        &mut self,
+        request: &ReadRequest,
+        dn: &str,
+        cause: Cause,
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<(), DirectoryError> {
         let mut session = self.session().await?;
-        let outcome = match self.place(&session) {
-            Ok(place) => find::sightings(&mut session.connection, &place, anchors).await,
-            Err(error) => Err(error),
-        };
+        let outcome = self
+            .read_below(&mut session, request, (dn, cause), events)
+            .await;
         self.keep(session, &outcome);
         outcome
+    }
+
+    async fn find(
+        &mut self,
+        request: &ReadRequest,
+        anchors: &[Anchor],
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<(), DirectoryError> {
+        let mut session = self.session().await?;
+        let outcome = self.search(&mut session, request, anchors, events).await;
+        self.keep(session, &outcome);
+        outcome
+    }
+
+    async fn changed(&mut self) -> Result<(), DirectoryError> {
+        std::future::pending().await
     }
 }

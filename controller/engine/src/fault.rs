@@ -14,6 +14,7 @@ pub(crate) enum Fault {
     AnyApprovalFits,
     UnmappedIsCompared,
     UnresolvedScopeLeaves,
+    HalfADisableIsEnough,
 }
 
 #[cfg(not(test))]

@@ -2,7 +2,10 @@
 //!
 //! A hold has a digest over what it withholds; approving that digest releases exactly that hold.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use crate::{
     anchor::Anchor,
@@ -70,6 +73,8 @@ pub(crate) struct Managed {
     pub(crate) objects: BTreeMap<Class, usize>,
     /// Ours that are not disabled, by class.
     pub(crate) enabled: BTreeMap<Class, usize>,
+    /// Whose sign-in is blocked already; only the rest of the disable is to be done.
+    pub(crate) blocked: BTreeSet<Anchor>,
     /// Members of each of our groups.
     pub(crate) members: BTreeMap<Anchor, usize>,
 }
@@ -107,6 +112,7 @@ pub(crate) fn hold(
     }
     let mut risky: BTreeMap<(HoldClass, Class), Vec<Operation>> = BTreeMap::new();
     operations.retain(|operation| match HoldClass::of(&operation.change) {
+        Some(HoldClass::Disables) if managed.blocked.contains(&operation.anchor) => true,
         Some(class) => {
             risky
                 .entry((class, operation.class))

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, error::Error, future::Future, time::Duration};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     anchor::Anchor,
@@ -32,8 +33,69 @@ pub struct ReadRequest {
     pub attributes: BTreeSet<String>,
 }
 
-/// One event of a read: `Begin`, any number of `Batch` and `Tombstones`, `End`. A read that fails ends without `End`, and
-/// what it brought is then no evidence of absence.
+/// Where a change feed stands: opaque to all but the adapter that made it, which binds it to server, base, filter, attributes and
+/// account. Kept with the data that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor(pub Vec<u8>);
+
+/// From where a read is to go on.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// Everything is to be read, because of this.
+    Complete(Cause),
+    /// What changed since. An adapter that cannot go on from there reads everything and says why in its `Begin`.
+    After(&'a Cursor),
+}
+
+/// Why entries are listed that may not have changed. Listings are counted by cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cause {
+    /// Nothing was known yet, or what is to be read has changed.
+    First,
+    /// The directory offers no feed, or the account may not use it.
+    NoFeed,
+    /// The server refused the cursor, or it is not of this server.
+    CursorRefused,
+    /// The server's data are older than the cursor: restored from a backup, or its clock was set back.
+    WentBack,
+    /// Another server answers, to which the cursor says nothing.
+    OtherServer,
+    /// The server could only name everything that is there (RFC 4533 §3.3.2, present phase).
+    PresentPhase,
+    /// The feed named more deletions than it can be trusted with.
+    ManyDeletions,
+    /// The connection was lost in a way that may have lost changes.
+    FeedInterrupted,
+    /// A container came, was renamed, moved or went: servers say nothing of what is below it.
+    Container,
+    /// The complete comparison of `changes.verify`.
+    Verify,
+}
+
+/// What the events of a read speak for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything below the base: what is not brought is absent.
+    Complete(Cause),
+    /// What changed since the cursor: what is not brought is as it was.
+    Changes,
+    /// Everything below this DN, itself included: what was there and is not brought is in doubt.
+    Subtree { dn: String, cause: Cause },
+}
+
+/// Values that came to or went from one attribute of an entry that is known: links of large groups change value by value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueChange {
+    /// Anchor or alternate.
+    pub anchor: Anchor,
+    /// In lower case.
+    pub attribute: String,
+    pub added: Vec<Vec<u8>>,
+    pub removed: Vec<Vec<u8>>,
+}
+
+/// One event of a read: `Begin`, any number of others, `End`. A read that fails ends without `End`, and what it brought is then
+/// no evidence of absence.
 #[derive(Clone, Debug)]
 pub enum Import {
     Begin {
@@ -41,17 +103,22 @@ pub enum Import {
         server_type: ServerType,
         /// The account can read tombstones, so absence alone is no evidence.
         tombstones: bool,
+        extent: Extent,
     },
+    /// Entries with all their requested attributes.
     Batch(Vec<Entry>),
-    /// Anchors (and alternates) that the server names as deleted.
+    /// Of an entry that is not known, it is a doubt.
+    Values(Vec<ValueChange>),
+    /// They are there and did not change. One that is not known is a doubt.
+    Unchanged(Vec<Anchor>),
+    /// Anchors (and alternates) that the server names as deleted, by a tombstone.
     Tombstones(Vec<Anchor>),
-    /// Everything was read.
-    End,
-    /// The answer to a doubt ([`crate::engine::Engine::doubts`]).
-    Evidence {
-        sighting: Sighting,
-        at: Timestamp,
-    },
+    /// The feed names them as gone or out of its sight, without a tombstone: each is a doubt until a search has told.
+    Missing(Vec<Anchor>),
+    /// All that the extent promised was brought; where the feed stands now.
+    End { cursor: Option<Cursor> },
+    /// The answer to a doubt ([`crate::engine::Engine::doubts`]). An entry that was found below the base came before it, as `Batch`.
+    Evidence { sighting: Sighting, at: Timestamp },
 }
 
 /// Whether a search by anchor over the whole naming context found an object.
@@ -65,22 +132,38 @@ pub struct Sighting {
 pub trait Source: Send {
     type Error: Failure;
 
-    /// Reads everything.
+    /// Reads everything, or what changed since a cursor.
     ///
     /// # Guarantees
     /// `Ok` only if the server said that everything was sent; `End` is then the last event. A referral, a size limit, a cut connection
-    /// or a range that could not be completed is an error, never a shorter list.
+    /// or a range that could not be completed is an error, never a shorter list. A cursor that is lost, expired or refused leads to a
+    /// complete read, never to a guess.
     fn read(
         &mut self,
         request: &ReadRequest,
+        start: Start<'_>,
         events: &mut (dyn FnMut(Import) + Send),
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Searches each anchor over the whole naming context.
+    /// Reads everything below one DN, as an extent of its own.
+    fn list(
+        &mut self,
+        request: &ReadRequest,
+        dn: &str,
+        cause: Cause,
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Searches each anchor over the whole naming context: one `Evidence` each, and a `Batch` with those found below the base.
     fn find(
         &mut self,
+        request: &ReadRequest,
         anchors: &[Anchor],
-    ) -> impl Future<Output = Result<Vec<Sighting>, Self::Error>> + Send;
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Resolves when there is something new for [`Self::read`] after the cursor; never, where nobody tells. May be dropped at any time.
+    fn changed(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 /// What is to be read of a target: the attributes that mappings write. Members are read of groups with our mark.

@@ -4,12 +4,12 @@ use plumbline_directory::{Bind, DeletedObjects, DirectorySource, PAGE_SIZE, Sett
 use plumbline_engine::{
     anchor::Anchor,
     entry::{EntryKind, ServerType},
-    port::{Failure as _, Sighting, Source as _},
+    port::{Failure as _, Sighting},
     reason::Reason,
 };
 use plumbline_lab::directory::{Account, Change, Config, Directory, Entry, Fault, Profile};
 
-use crate::reading::{assert_told, read};
+use crate::reading::{assert_told, find, read};
 
 const READER: &str = "cn=reader,dc=example,dc=com";
 const PASSWORD: &str = "Read-Pa55word!";
@@ -168,7 +168,9 @@ async fn tombstones_are_read_when_the_account_may_see_them() {
         DeletedObjects::Readable
     );
     let kept = before.entry("CN=u00002").anchor.clone().unwrap();
-    let sightings = source.find(&[gone.clone(), kept.clone()]).await.unwrap();
+    let sightings = find(&mut source, &[gone.clone(), kept.clone()])
+        .await
+        .unwrap();
     let sighting = |anchor, found| Sighting { anchor, found };
     assert_eq!(sightings, [sighting(gone, false), sighting(kept, true)]);
 }
@@ -206,12 +208,12 @@ async fn a_search_by_anchor_covers_the_whole_naming_context_and_any_number_of_an
         .iter()
         .map(|user| user.anchor.clone().unwrap())
         .collect();
-    let sightings = source.find(&anchors).await.unwrap();
+    let sightings = find(&mut source, &anchors).await.unwrap();
     assert_eq!(sightings.len(), 130);
     for (sighting, user) in sightings.iter().zip(&users) {
         assert_eq!(sighting.found, !user.dn.contains("u00077"), "{}", user.dn);
     }
-    assert!(source.find(&[]).await.unwrap().is_empty());
+    assert!(find(&mut source, &[]).await.unwrap().is_empty());
 }
 
 #[tokio::test]

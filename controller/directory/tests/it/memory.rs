@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use plumbline_directory::DirectorySource;
-use plumbline_engine::port::{Import, ReadRequest, Source as _};
+use plumbline_engine::port::{Cause, Import, ReadRequest, Source as _, Start};
 
 use crate::server::Server;
 
@@ -71,7 +71,7 @@ async fn measure(facts: &str) {
     let before = resident("VmRSS:");
     let mut count = 0;
     source
-        .read(&request, &mut |event| {
+        .read(&request, Start::Complete(Cause::First), &mut |event| {
             if let Import::Batch(entries) = event {
                 count += entries.len();
             }

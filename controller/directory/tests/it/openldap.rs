@@ -6,13 +6,13 @@ use plumbline_directory::{Bind, DeletedObjects, DirectorySource};
 use plumbline_engine::{
     anchor::Anchor,
     entry::{EntryKind, ServerType},
-    port::{Failure as _, Import, ReadRequest, Source as _},
+    port::{Cause, Failure as _, Import, ReadRequest, Source as _, Start},
     reason::Reason,
 };
 
 use crate::{
     proxy::Proxy,
-    reading::{assert_told, read},
+    reading::{assert_told, find, read},
     server::{OPENLDAP_ADDRESS, Server},
 };
 
@@ -187,7 +187,7 @@ async fn missing_rights_are_found_out_or_leave_no_false_evidence() {
     server.restart_with_access(&format!(
         "access to attrs=entryUUID\n\tby dn.exact=\"{reader}\" =r\n\tby * break\n"
     ));
-    let error = source(&server).find(&[anna]).await.unwrap_err();
+    let error = find(&mut source(&server), &[anna]).await.unwrap_err();
     assert_told(
         &error,
         Reason::AccessDenied,
@@ -238,7 +238,7 @@ async fn a_chosen_anchor_names_users_and_is_searched_as_written() {
     let anchors: Vec<Anchor> = (1..=125)
         .map(|n: u32| Anchor::from_text(&n.to_string()))
         .collect();
-    let found = source.find(&anchors).await.unwrap();
+    let found = find(&mut source, &anchors).await.unwrap();
     assert_eq!(found.iter().filter(|sighting| sighting.found).count(), 120);
     assert!(found[..120].iter().all(|sighting| sighting.found));
 }
@@ -297,14 +297,18 @@ async fn who_is_moved_while_a_read_runs_is_found_by_anchor() {
     let mut seen = std::collections::HashSet::new();
     let mut moved = false;
     source
-        .read(&ReadRequest::default(), &mut |event| {
-            if let Import::Batch(entries) = event {
-                seen.extend(entries.into_iter().filter_map(|entry| entry.anchor));
-                if !std::mem::replace(&mut moved, true) {
-                    server.ldif("ldapmodify", &moves);
+        .read(
+            &ReadRequest::default(),
+            Start::Complete(Cause::First),
+            &mut |event| {
+                if let Import::Batch(entries) = event {
+                    seen.extend(entries.into_iter().filter_map(|entry| entry.anchor));
+                    if !std::mem::replace(&mut moved, true) {
+                        server.ldif("ldapmodify", &moves);
+                    }
                 }
-            }
-        })
+            },
+        )
         .await
         .unwrap();
     assert!(moved);
@@ -312,7 +316,7 @@ async fn who_is_moved_while_a_read_runs_is_found_by_anchor() {
         .into_iter()
         .filter(|anchor| !seen.contains(anchor))
         .collect();
-    let found = source.find(&missed).await.unwrap();
+    let found = find(&mut source, &missed).await.unwrap();
     assert!(
         found.iter().all(|sighting| sighting.found),
         "nobody who was moved counts as gone"

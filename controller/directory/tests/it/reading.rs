@@ -4,7 +4,7 @@ use plumbline_directory::{DirectoryError, DirectorySource};
 use plumbline_engine::{
     anchor::Anchor,
     entry::Entry,
-    port::{Failure as _, Import, ReadRequest, Source as _},
+    port::{Cause, Failure as _, Import, ReadRequest, Sighting, Source as _, Start},
     reason::Reason,
 };
 
@@ -38,18 +38,21 @@ pub(crate) async fn read(
     let mut seen = Seen::default();
     let mut began = false;
     let outcome = source
-        .read(&request, &mut |event| {
+        .read(&request, Start::Complete(Cause::First), &mut |event| {
             assert!(!seen.ended, "nothing follows the end");
             match event {
                 Import::Batch(entries) => seen.entries.extend(entries),
                 Import::Tombstones(anchors) => seen.tombstones.extend(anchors),
-                Import::End => seen.ended = true,
+                Import::End { .. } => seen.ended = true,
                 Import::Begin { tombstones, .. } => {
                     assert!(!began, "a read begins once");
                     began = true;
                     seen.tombstones_readable = tombstones;
                 }
                 Import::Evidence { .. } => panic!("a read gives no evidence"),
+                Import::Values(_) | Import::Unchanged(_) | Import::Missing(_) => {
+                    panic!("a complete read brings whole entries")
+                }
             }
         })
         .await;
@@ -78,4 +81,20 @@ pub(crate) fn assert_told(error: &DirectoryError, reason: Reason, piece: &str) {
     assert_eq!(error.reason(), reason, "{text}");
     assert!(text.contains(piece), "`{piece}` is missing in: {text}");
     assert!(!text.contains("Pa55word"), "a password is shown: {text}");
+}
+
+/// Searches anchors, and gives whether each was found.
+pub(crate) async fn find(
+    source: &mut DirectorySource,
+    anchors: &[Anchor],
+) -> Result<Vec<Sighting>, DirectoryError> {
+    let mut sightings = Vec::new();
+    source
+        .find(&ReadRequest::default(), anchors, &mut |event| match event {
+            Import::Evidence { sighting, .. } => sightings.push(sighting),
+            Import::Batch(_) => {}
+            other => panic!("a search gives evidence only: {other:?}"),
+        })
+        .await?;
+    Ok(sightings)
 }

@@ -4,12 +4,12 @@ use plumbline_directory::{Bind, DeletedObjects, DirectorySource};
 use plumbline_engine::{
     anchor::Anchor,
     entry::{EntryKind, ServerType},
-    port::{Sighting, Source as _},
+    port::Sighting,
     reason::Reason,
 };
 
 use crate::{
-    reading::{assert_told, read},
+    reading::{assert_told, find, read},
     server::Server,
 };
 
@@ -124,7 +124,9 @@ async fn deletions_are_seen_with_the_right_and_only_with_it() {
         found,
     };
     assert_eq!(
-        source.find(&[leaver.clone(), stays.clone()]).await.unwrap(),
+        find(&mut source, &[leaver.clone(), stays.clone()])
+            .await
+            .unwrap(),
         [sighting(&leaver, false), sighting(&stays, true)]
     );
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use ldap3_proto::proto::{LdapOp, LdapResultCode, LdapSearchRequest};
 use plumbline_directory::DirectorySource;
-use plumbline_engine::{anchor::Anchor, port::Source as _, reason::Reason};
+use plumbline_engine::{anchor::Anchor, reason::Reason};
 
 use crate::{
-    reading::{assert_told, read},
+    reading::{assert_told, find, read},
     scripted_server::{BASE, Reply, Scripted, Shown, done, entry, page, result},
 };
 
@@ -255,7 +255,7 @@ async fn a_search_that_the_server_only_pretends_to_make_is_no_evidence() {
     .await;
     let mut source = DirectorySource::new(server.settings.clone()).unwrap();
     let gone = Anchor::Uuid([1; 16]);
-    let error = source.find(&[gone]).await.unwrap_err();
+    let error = find(&mut source, &[gone]).await.unwrap_err();
     assert_told(
         &error,
         Reason::AccessDenied,

@@ -26,7 +26,7 @@ use crate::{
     operation::{Change, Operation},
     plan::{Digest, Plan},
     port::Import,
-    target::Value,
+    target::{TargetObject, Value},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,7 @@ impl Runner {
             }
             Event::Cut(after) => cut = Some(*after),
             Event::Drift(at) => self.model.drift(*at),
+            Event::RevokeFails => self.model.revoke_fails = true,
             Event::Wait => self.pass(SignedDuration::from_mins(30)),
             Event::Restart(volume) => self.restart(*volume),
             Event::Scope(is) => {
@@ -137,6 +138,7 @@ impl Runner {
                 memory.resolve("staff", &written, resolved.guid, &resolved.dn);
             }
             self.silence.clear();
+            self.model.sessions.clear();
         }
         self.read = false;
         let configuration = configuration(self.scoped, self.delete, self.tight, &self.approved);
@@ -152,7 +154,15 @@ impl Runner {
         let plan = self.once(cut);
         self.settled(&plan);
         if cut.is_none() {
-            let again = self.once(None);
+            let mut again = self.once(None);
+            // What was in somebody's way may have gone with the first plan; nothing else may follow from it.
+            let waited = |operation: &Operation| {
+                let mut listed = plan.quarantine.iter();
+                listed.any(|one| one.anchor.as_ref() == Some(&operation.anchor))
+            };
+            if again.operations.iter().all(waited) {
+                again = self.once(None);
+            }
             if !again.is_empty() {
                 let first = &plan.operations;
                 let text = format!("written again: {:?} after {first:?}", again.operations);
@@ -190,6 +200,7 @@ impl Runner {
         }
         let (plan, _) = self.engine.plan(self.now);
         self.check(&plan);
+        self.engine.sending(&plan.operations);
         for operation in &plan.operations {
             let outcome = self.model.apply(operation);
             self.engine.record(operation, &outcome, self.now);
@@ -408,6 +419,11 @@ impl Runner {
             held.into_iter()
                 .any(|operation| operation.anchor == *anchor)
         };
+        // Refused in this very plan: it is listed from the next one on.
+        let fresh = |anchor: &crate::anchor::Anchor| {
+            let disable = |operation: &Operation| operation.change == Change::Disable;
+            (plan.operations.iter()).any(|one| disable(one) && one.anchor == *anchor)
+        };
         let mut broken = Vec::new();
         let complete = self.silence.values().all(|(_, last)| *last >= self.now);
         for person in &self.directory.people {
@@ -421,6 +437,10 @@ impl Runner {
                 continue;
             }
             let name = Value::Text(format!("P{} n{}", person.id, person.name));
+            let alive = |object: &&TargetObject| self.model.sessions.contains(&object.id);
+            if person.locked && !fresh(&own) && self.model.ours(&own).as_ref().is_some_and(alive) {
+                broken.push((Law::Quarantine, format!("sessions live on: {person:?}")));
+            }
             let Some(object) = self.model.ours(&own) else {
                 broken.push((Law::Quarantine, format!("lost: {person:?}")));
                 continue;

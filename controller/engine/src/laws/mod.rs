@@ -41,6 +41,8 @@ enum Event {
     /// A cycle whose read is cut after so many entries.
     Cut(usize),
     Drift(usize),
+    /// The next time, sessions cannot be revoked.
+    RevokeFails,
     /// Half an hour goes by.
     Wait,
     /// A new process; with or without its volume.
@@ -71,6 +73,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(group, member, is)| Event::Member(group, member, is)),
         3 => (0..14_usize).prop_map(Event::Cut),
         1 => (0..14_usize).prop_map(Event::Drift),
+        2 => Just(Event::RevokeFails),
         3 => Just(Event::Wait),
         2 => any::<bool>().prop_map(Event::Restart),
         1 => any::<bool>().prop_map(Event::Scope),
@@ -168,6 +171,7 @@ fn every_planted_fault_turns_a_law_red() {
         (Fault::RewrittenIsResent, Law::Idempotent),
         (Fault::QuarantinedLeave, Law::Quarantine),
         (Fault::KeyedByDn, Law::Quarantine),
+        (Fault::HalfADisableIsEnough, Law::Quarantine),
     ];
     let mut named = BTreeSet::new();
     for (fault, law) in faults {

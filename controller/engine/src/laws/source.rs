@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     anchor::Anchor,
     entry::{Attributes, Entry, EntryKind, ServerType},
-    port::{Import, Sighting},
+    port::{Cause, Extent, Import, Sighting},
 };
 
 pub(super) const PEOPLE: u8 = 8;
@@ -167,6 +167,7 @@ impl Directory {
             at,
             server_type: ServerType::Generic,
             tombstones: self.tombstones,
+            extent: Extent::Complete(Cause::First),
         }];
         let mut entries = self.entries();
         if let Some(cut) = cut {
@@ -180,7 +181,7 @@ impl Directory {
                     .flat_map(|person| [guid(person.id), anchor(person.id, person.anchor_changed)]);
                 events.push(Import::Tombstones(named.collect()));
             }
-            events.push(Import::End);
+            events.push(Import::End { cursor: None });
         }
         events
     }

@@ -12,7 +12,7 @@ use plumbline_engine::{
     memory::Memory,
     operation::{Change, Outcome},
     plan::{Digest, Plan},
-    port::{Import, Observation, Sighting},
+    port::{Cause, Extent, Import, Observation, Sighting},
     reason::Reason,
     target::{TargetId, TargetObject, Value},
 };
@@ -28,11 +28,12 @@ fn read(engine: &mut Engine, connector: &str, entries: &[Entry], minutes: i64, w
         at: at(minutes),
         server_type: ServerType::OpenLdap,
         tombstones: false,
+        extent: Extent::Complete(Cause::First),
     };
     engine.import(connector, begin);
     engine.import(connector, Import::Batch(entries.to_vec()));
     if whole {
-        engine.import(connector, Import::End);
+        engine.import(connector, Import::End { cursor: None });
     }
 }
 

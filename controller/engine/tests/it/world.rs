@@ -19,7 +19,7 @@ use plumbline_engine::{
     memory::Memory,
     operation::Change,
     plan::Plan,
-    port::{Import, Observation},
+    port::{Cause, Extent, Import, Observation},
     reason::Reason,
     target::{AttributeRule, Capabilities, Mark, Shape, Standing, TargetId, TargetObject, Value},
 };
@@ -140,11 +140,12 @@ impl World {
                 at,
                 server_type: ServerType::OpenLdap,
                 tombstones: false,
+                extent: Extent::Complete(Cause::First),
             },
         );
         self.engine
             .import("corp", Import::Batch(self.entries.clone()));
-        self.engine.import("corp", Import::End);
+        self.engine.import("corp", Import::End { cursor: None });
         for event in [
             Observation::Begin,
             Observation::Domains(BTreeSet::from(["x.test".to_owned()])),

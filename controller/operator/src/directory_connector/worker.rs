@@ -17,7 +17,7 @@ use plumbline_directory::{DirectorySource, ServerFacts};
 use plumbline_engine::{
     engine::Engine,
     entry::EntryKind,
-    port::{Import, ReadRequest, Source as _},
+    port::{Cause, Import, ReadRequest, Source as _, Start},
     reason::Reason,
 };
 use tokio::sync::{Notify, watch};
@@ -250,10 +250,10 @@ impl Worker {
             }
         };
         source
-            .read(&request, &mut deliver)
+            .read(&request, Start::Complete(Cause::NoFeed), &mut deliver)
             .await
             .map_err(|error| Problem::of(&error))?;
-        self.settle(source, engines).await?;
+        self.settle(source, &request, engines).await?;
         Ok(counts)
     }
 
@@ -261,6 +261,7 @@ impl Worker {
     async fn settle(
         &self,
         source: &mut DirectorySource,
+        request: &ReadRequest,
         engines: &[SharedEngine],
     ) -> Result<(), Problem> {
         let name = &self.key.name;
@@ -269,15 +270,11 @@ impl Worker {
             if doubts.is_empty() {
                 continue;
             }
-            let sightings = source
-                .find(&doubts)
+            let mut deliver = |event: Import| lock(engine).import(name, event);
+            source
+                .find(request, &doubts, &mut deliver)
                 .await
                 .map_err(|error| Problem::of(&error))?;
-            let at = Timestamp::now();
-            let mut engine = lock(engine);
-            for sighting in sightings {
-                engine.import(name, Import::Evidence { sighting, at });
-            }
         }
         Ok(())
     }
