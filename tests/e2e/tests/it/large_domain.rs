@@ -71,7 +71,7 @@ fn who_moves_during_a_read_stays(scenario: &Scenario, directory: &Directory, com
     let reads = |users: u64, what: &str| {
         scenario.reconcile_now("contoso", 60);
         // Progress is written every five seconds.
-        scenario.eventually(15, what, || match count() {
+        scenario.eventually(30, what, || match count() {
             read if read == Some(users) => Ok(()),
             read => Err(format!("{read:?} users were read")),
         });
