@@ -6,7 +6,6 @@ use plumbline_lab::company::{Company, Dialect};
 use plumbline_lab::directory::{
     Change, Entry, Modification, Operation, write_changes, write_entries,
 };
-use plumbline_lab::tenant::Seen;
 use plumbline_lab::tls::Identity;
 use serde_json::{Value, json};
 
@@ -32,7 +31,7 @@ fn the_openldap_example_brings_a_tenant_to_what_the_directory_holds_and_keeps_it
 
     let administrator = directory.administrator().unwrap();
     Life::new(&scenario, OPENLDAP, administrator, company, units).goes_on();
-    the_day_was_bad(&scenario.tenant.seen());
+    the_day_was_bad(&scenario);
     scenario.ends_well();
 }
 
@@ -77,17 +76,21 @@ fn the_active_directory_example_brings_a_tenant_to_what_samba_holds_and_keeps_it
 }
 
 /// One run met everything that a client of the service must live with: a 404 for what it has just created, a 400 for a link of a fresh
-/// group, a 429 inside a batch, a concurrency error, 503s, and answers that got lost.
-fn the_day_was_bad(seen: &Seen) {
-    let met = [
-        seen.not_found_after_create,
-        seen.link_on_fresh_object,
-        seen.throttled_in_batch,
-        seen.concurrency_errors,
-        seen.unavailable,
-        seen.lost_answers,
-    ];
-    assert!(met.iter().all(|count| *count > 0), "{seen:?}");
+/// group, a 429 inside a batch, a concurrency error, 503s, and answers that got lost. Chance is given a minute of cycles more.
+fn the_day_was_bad(scenario: &Scenario) {
+    scenario.eventually(60, "a bad day", || {
+        let seen = scenario.tenant.seen();
+        let met = [
+            seen.not_found_after_create,
+            seen.link_on_fresh_object,
+            seen.throttled_in_batch,
+            seen.concurrency_errors,
+            seen.unavailable,
+            seen.lost_answers,
+        ];
+        let all = met.iter().all(|count| *count > 0);
+        all.then_some(()).ok_or_else(|| format!("{seen:?}"))
+    });
 }
 
 /// The audit log of all that this release did against its Roles, both ways; and no right beyond the namespace.
