@@ -2,10 +2,12 @@
 //! exactly what the model says. Who has left stays at the tenant, disabled.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use plumbline_e2e::Login;
 use plumbline_lab::company::{Company, CompanyError, Dialect, ObjectId};
 use plumbline_lab::directory::{Attribute, Change, Modification, Operation, write_changes};
+use plumbline_lab::tenant::Quota;
 use serde_json::{Map, Value, json};
 
 use crate::expected::{Content, Units, compare, of_company, of_tenant};
@@ -100,6 +102,11 @@ impl<'a> Life<'a> {
             company.rename_unit(staff, "People")
         });
         self.unit_is_renamed_while_nobody_looks();
+        // Another application spends the tenant's quota meanwhile: these creates are refused for it, however slow the machine.
+        self.scenario.tenant.set_quota(Quota {
+            count: 4,
+            window: Duration::from_secs(3),
+        });
         self.change("a project of people who start together", |company| {
             start_together(company, engineering)
         });
