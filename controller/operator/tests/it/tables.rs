@@ -151,10 +151,13 @@ fn faults(
                 .get(module)
                 .filter(|source| has_test(source, function))
             {
-                // A test of a field, a value or a reason must at least name it.
+                // It must at least be named there, or in the module around, which builds what the test starts from.
                 let word = name.rsplit(['.', '=']).next().unwrap_or_default();
                 let word = word.trim_end_matches("[]");
-                if !source.contains(word) {
+                let around = module
+                    .rsplit_once("::")
+                    .and_then(|(around, _)| sources.get(around));
+                if !source.contains(word) && !around.is_some_and(|around| around.contains(word)) {
                     faults.push(format!("{section}: {module} does not speak of {name}"));
                 }
             } else {
