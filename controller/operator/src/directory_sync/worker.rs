@@ -175,6 +175,8 @@ impl Worker {
             };
             if input.mode == Mode::Apply && !plan.operations.is_empty() {
                 // Not dropped on cancellation: the permit ends it, and what was sent is recorded.
+                lock(&engine).sending(&plan.operations);
+                self.context.state.save(&self.key, lock(&engine).memory());
                 self.apply(&engine, &plan, &permit).await?;
             }
             self.context.state.save(&self.key, lock(&engine).memory());
