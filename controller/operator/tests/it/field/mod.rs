@@ -74,7 +74,7 @@ impl Lab {
         lab.secret("ca", &[("ca.crt", lab.directory.ca_pem())]);
         lab.secret("tenant-ca", &[("ca.crt", lab.tenant.ca_pem())]);
         lab.secret("app", &[("clientSecret", &lab.tenant.client_secret())]);
-        let manifests = lab.manifests(&[lab.tenant("lab", json!({}))]);
+        let manifests = Self::manifests(&[lab.tenant("lab", json!({}))]);
         let tenant = manifests.world.tenants.values().next().unwrap().clone();
         let host: Arc<dyn Host> = Arc::new(Folder::new(manifests, Some(lab.secrets())));
         define_mark(&host, &tenant).await.unwrap();
@@ -117,7 +117,7 @@ impl Lab {
     }
 
     /// The manifests as the folder host reads them; all must be valid.
-    fn manifests(&self, resources: &[Value]) -> Manifests {
+    fn manifests(resources: &[Value]) -> Manifests {
         let folder = tempfile::tempdir().unwrap();
         for (at, resource) in resources.iter().enumerate() {
             fs::write(
@@ -133,7 +133,7 @@ impl Lab {
 
     fn begin(&self, resources: &[Value], mode: Option<Mode>) -> (FolderRun, CancellationToken) {
         let stop = CancellationToken::new();
-        let manifests = self.manifests(resources);
+        let manifests = Self::manifests(resources);
         let run = FolderRun::start(manifests, Some(self.secrets()), None, mode, stop.clone());
         (run, stop)
     }
@@ -152,10 +152,9 @@ impl Lab {
             .wait_for(|statuses| statuses.len() == wanted && statuses.values().all(concluded));
         let limit = std::time::Duration::from_secs(60);
         let statuses = tokio::time::timeout(limit, all).await;
-        let statuses = match statuses {
-            Ok(statuses) => statuses.unwrap().clone(),
-            Err(_) => panic!("not concluded: {:#?}", run.host.statuses().borrow()),
-        };
+        let statuses = statuses.map(|statuses| statuses.unwrap().clone());
+        let statuses = statuses.unwrap_or_else(|_| run.host.statuses().borrow().clone());
+        assert!(statuses.values().all(concluded), "{statuses:#?}");
         stop.cancel();
         run.finish().await;
         Seen {
