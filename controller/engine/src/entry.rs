@@ -163,7 +163,7 @@ pub(crate) mod values {
         deserializer: D,
     ) -> Result<Vec<Vec<u8>>, D::Error> {
         let forms = Vec::<Form<String>>::deserialize(deserializer)?.into_iter();
-        let value = |form| match form {
+        let value = |form: Form<String>| match form {
             Form::Text(text) => Ok(text.into_bytes()),
             Form::Bytes { base64 } => STANDARD.decode(base64).map_err(D::Error::custom),
         };
