@@ -7,6 +7,7 @@ use plumbline_engine::entry::{Attributes, ServerType};
 use crate::{
     connection::{Connection, Search},
     error::{DirectoryError, ROOT_DSE},
+    feed::FeedFacts,
     range,
 };
 
@@ -25,6 +26,8 @@ pub struct ServerFacts {
     pub deleted_objects: DeletedObjects,
     /// Where the server refers to for parts below the base that it does not hold.
     pub subordinate_contexts: Vec<String>,
+    /// How changes are found.
+    pub feed: FeedFacts,
 }
 
 /// Whether deletions can be seen.

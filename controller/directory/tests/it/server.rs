@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use plumbline_directory::{Bind, PAGE_SIZE, Settings, Timeouts};
+use plumbline_directory::{Bind, Detect, FULL_READS, PAGE_SIZE, Settings, Timeouts};
 use tempfile::TempDir;
 
 /// Where OpenLDAP listens; also a name in its certificate.
@@ -195,6 +195,8 @@ impl Server {
             ca_pem: Some(self.ca()),
             timeouts: Timeouts::default(),
             page_size: PAGE_SIZE,
+            detect: Detect::Auto,
+            full_reads: FULL_READS,
         }
     }
 }
