@@ -158,6 +158,11 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    /// What a read asks for.
+    pub(crate) fn attributes(&self) -> &[String] {
+        &self.attributes
+    }
+
     async fn search(
         &self,
         connection: &mut Connection,
@@ -190,7 +195,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The entry that was sent; `None` for one that takes no part.
-    async fn entry(
+    pub(crate) async fn entry(
         &self,
         connection: &mut Connection,
         raw: RawEntry,

@@ -112,7 +112,10 @@ impl DirectorySource {
             .collect();
         let request = ReadRequest::default();
         let rule = self.rule(session);
-        let feed = self.chosen(session, &rule, &request).await?;
+        let mut feed = self.chosen(session, &rule, &request).await?;
+        if let Some(remark) = self.feed.as_ref().and_then(Feed::remark) {
+            remark.clone_into(&mut feed.why);
+        }
         Ok(ServerFacts {
             server_type: session.server.server_type,
             vendor: session.server.vendor.clone(),
@@ -269,6 +272,7 @@ impl DirectorySource {
             connection: &mut session.connection,
             server: &session.server,
             settings: &self.settings,
+            tls: &self.tls,
             rule,
             request,
         }

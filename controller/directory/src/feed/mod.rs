@@ -4,27 +4,32 @@
 //! why everything must be read again; it never guesses. A position leaves this module only inside a [`cursor`], which binds it
 //! to what it was made for.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use plumbline_engine::{
     entry::ServerType,
     port::{Cause, Import, ReadRequest},
 };
+use rustls::ClientConfig;
 
 use crate::{
     anchor::AnchorRule, connection::Connection, error::DirectoryError, server::RootDse,
     settings::Settings,
 };
 
+mod content_sync;
 pub(crate) mod cursor;
 pub(crate) mod timestamps;
 
+use content_sync::ContentSync;
 use timestamps::Timestamps;
 
 /// The kinds of change feed; the words of `changes.detect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedKind {
+    /// RFC 4533: the server tells what changes, as it happens.
+    ContentSync,
     /// Changed entries are found by `modifyTimestamp`; deletions by complete reads in between.
     ModifyTimestamp,
     /// Every read is a complete one.
@@ -35,6 +40,7 @@ impl FeedKind {
     /// The word of `changes.detect`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ContentSync => "ContentSync",
             Self::ModifyTimestamp => "ModifyTimestamp",
             Self::FullRead => "FullRead",
         }
@@ -71,6 +77,7 @@ pub(crate) struct Visit<'a> {
     pub(crate) connection: &'a mut Connection,
     pub(crate) server: &'a RootDse,
     pub(crate) settings: &'a Settings,
+    pub(crate) tls: &'a Arc<ClientConfig>,
     pub(crate) rule: &'a AnchorRule,
     pub(crate) request: &'a ReadRequest,
 }
@@ -95,6 +102,7 @@ pub(crate) struct Passed {
 /// A feed with what it holds open.
 #[derive(Debug)]
 pub(crate) enum Feed {
+    ContentSync(Box<ContentSync>),
     Timestamps(Timestamps),
     FullRead,
 }
@@ -102,6 +110,7 @@ pub(crate) enum Feed {
 impl Feed {
     pub(crate) fn new(kind: FeedKind) -> Self {
         match kind {
+            FeedKind::ContentSync => Self::ContentSync(Box::default()),
             FeedKind::ModifyTimestamp => Self::Timestamps(Timestamps),
             FeedKind::FullRead => Self::FullRead,
         }
@@ -109,6 +118,7 @@ impl Feed {
 
     pub(crate) fn kind(&self) -> FeedKind {
         match self {
+            Self::ContentSync(_) => FeedKind::ContentSync,
             Self::Timestamps(_) => FeedKind::ModifyTimestamp,
             Self::FullRead => FeedKind::FullRead,
         }
@@ -119,20 +129,18 @@ impl Feed {
         match self {
             // Clocks and replication delays differ from server to server.
             Self::Timestamps(_) => visit.connection.server().to_owned(),
-            Self::FullRead => String::new(),
+            // Its positions say themselves where they hold.
+            Self::ContentSync(_) | Self::FullRead => String::new(),
         }
     }
 
     /// Called before a complete read: where the feed stands now, so that what changes during the read comes once more.
-    #[expect(
-        clippy::unused_async,
-        reason = "a feed that asks the server waits here"
-    )]
     pub(crate) async fn mark(
         &mut self,
-        _visit: &mut Visit<'_>,
+        visit: &mut Visit<'_>,
     ) -> Result<Option<Vec<u8>>, DirectoryError> {
         match self {
+            Self::ContentSync(feed) => feed.mark(visit).await,
             Self::Timestamps(_) | Self::FullRead => Ok(None),
         }
     }
@@ -142,11 +150,22 @@ impl Feed {
         &mut self,
         mark: Option<Vec<u8>>,
         passed: Passed,
-        _visit: &Visit<'_>,
+        visit: &Visit<'_>,
     ) -> Option<Vec<u8>> {
         match self {
+            Self::ContentSync(feed) => feed.settle(mark, visit),
             Self::Timestamps(_) => Timestamps::settle(passed),
             Self::FullRead => mark,
+        }
+    }
+
+    /// What is to be said of how it works at present.
+    pub(crate) fn remark(&self) -> Option<&'static str> {
+        match self {
+            Self::ContentSync(feed) if feed.polls() => Some(
+                "the server takes no more persistent searches, so it is asked at every interval",
+            ),
+            _ => None,
         }
     }
 
@@ -158,6 +177,7 @@ impl Feed {
         events: &mut (dyn FnMut(Import) + Send),
     ) -> Result<Step, DirectoryError> {
         match self {
+            Self::ContentSync(feed) => feed.changes(visit, position, events).await,
             Self::Timestamps(_) => Timestamps::changes(visit, position, events).await,
             Self::FullRead => Ok(Step::Complete(Cause::NoFeed)),
         }
@@ -166,8 +186,10 @@ impl Feed {
     /// Resolves when something has come; never, where the server does not tell.
     pub(crate) async fn changed(&mut self) -> Result<(), DirectoryError> {
         match self {
+            Self::ContentSync(feed) => feed.changed().await,
             Self::Timestamps(_) | Self::FullRead => std::future::pending().await,
         }
+        Ok(())
     }
 }
 
@@ -209,7 +231,13 @@ pub(crate) async fn choose(visit: &mut Visit<'_>) -> Result<FeedFacts, Directory
 fn preferred(server: &RootDse) -> Vec<FeedKind> {
     match server.server_type {
         ServerType::ActiveDirectory => vec![FeedKind::FullRead],
-        ServerType::OpenLdap | ServerType::Generic => {
+        ServerType::OpenLdap | ServerType::DirectoryServer389 => vec![
+            FeedKind::ContentSync,
+            FeedKind::ModifyTimestamp,
+            FeedKind::FullRead,
+        ],
+        // The changelog of FreeIPA records DNS alone, so no cookie of it is worth anything; other products were not measured.
+        ServerType::FreeIpa | ServerType::Generic => {
             vec![FeedKind::ModifyTimestamp, FeedKind::FullRead]
         }
     }
@@ -221,6 +249,7 @@ async fn offer(
     kind: FeedKind,
 ) -> Result<Result<String, String>, DirectoryError> {
     match kind {
+        FeedKind::ContentSync => content_sync::offer(visit).await,
         FeedKind::ModifyTimestamp => timestamps::offer(visit).await,
         FeedKind::FullRead => Ok(Ok("every read is a complete one".to_owned())),
     }

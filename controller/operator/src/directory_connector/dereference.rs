@@ -49,6 +49,8 @@ pub async fn dereference(
             Claimed::Auto => None,
             Claimed::ActiveDirectory => Some(ServerType::ActiveDirectory),
             Claimed::OpenLdap => Some(ServerType::OpenLdap),
+            Claimed::DirectoryServer389 => Some(ServerType::DirectoryServer389),
+            Claimed::FreeIpa => Some(ServerType::FreeIpa),
             Claimed::Generic => Some(ServerType::Generic),
         },
         servers: spec.servers.clone(),
