@@ -388,9 +388,14 @@ impl DirectorySource {
             },
         });
         let plan = read::Plan::new(server_type, &rule, request, &self.settings);
-        match plan.below(&mut session.connection, &dn, events).await {
+        // 389-ds answers a search below what was renamed away with success, no entries and no paging control.
+        let outcome = match read::check_base(&mut session.connection, &dn).await {
+            Ok(()) => plan.below(&mut session.connection, &dn, events).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match outcome {
             // There is nothing there any more.
-            Ok(_) | Err(DirectoryError::BaseNotFound { .. }) => {}
+            Ok(()) | Err(DirectoryError::BaseNotFound { .. }) => {}
             Err(error) => return Err(error),
         }
         events(Import::End { cursor: None });
