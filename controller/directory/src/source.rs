@@ -390,7 +390,10 @@ impl DirectorySource {
         let plan = read::Plan::new(server_type, &rule, request, &self.settings);
         // 389-ds answers a search below what was renamed away with success, no entries and no paging control.
         let outcome = match read::check_base(&mut session.connection, &dn).await {
-            Ok(()) => plan.below(&mut session.connection, &dn, events).await.map(drop),
+            Ok(()) => plan
+                .below(&mut session.connection, &dn, events)
+                .await
+                .map(drop),
             Err(error) => Err(error),
         };
         match outcome {
