@@ -146,16 +146,10 @@ impl Feed {
     }
 
     /// Called after a complete read with what [`Self::mark`] gave: the position to go on from, where there is one.
-    pub(crate) fn settle(
-        &mut self,
-        mark: Option<Vec<u8>>,
-        passed: Passed,
-        visit: &Visit<'_>,
-    ) -> Option<Vec<u8>> {
+    pub(crate) fn settle(&self, mark: Option<Vec<u8>>, passed: Passed) -> Option<Vec<u8>> {
         match self {
-            Self::ContentSync(feed) => feed.settle(mark, visit),
+            Self::ContentSync(_) | Self::FullRead => mark,
             Self::Timestamps(_) => Timestamps::settle(passed),
-            Self::FullRead => mark,
         }
     }
 

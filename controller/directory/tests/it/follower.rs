@@ -33,7 +33,6 @@ impl Follower {
         let mut consumer = Consumer::new(&["cn", "title", "member", "uid"]);
         consumer.cycle(&mut source).await.unwrap();
         assert!(consumer.entries.len() > 3 && consumer.cursor.is_some());
-        consumer.catch_up(&mut source).await;
         Self {
             company,
             settings,

@@ -7,7 +7,11 @@
 //! # Guarantees
 //! What was taken from the server and not handed on to the end is asked for again from the last position that was.
 
-use std::{collections::BTreeSet, ops::ControlFlow, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use ldap3::{Scope, controls::Control};
@@ -46,6 +50,8 @@ const DOING: &str = "following changes";
 const TRUSTED_DELETIONS: usize = 50;
 /// A change that was committed arrives within milliseconds.
 const ARRIVAL: Duration = Duration::from_secs(2);
+/// 389-ds frees the place of a search that was closed after two seconds.
+const ANEW: Duration = Duration::from_secs(5);
 const REFRESH_REQUIRED: u32 = 4096;
 const UNWILLING: u32 = 53;
 
@@ -53,8 +59,8 @@ const UNWILLING: u32 = 53;
 #[derive(Debug, Default)]
 pub(crate) struct ContentSync {
     persist: Option<Persist>,
-    /// The server takes no more persistent searches, so it is asked at every read.
-    polls: bool,
+    /// Since when the server takes no more persistent searches; until they are tried anew it is asked at every read.
+    polling: Option<Instant>,
 }
 
 /// How asking for a difference ended.
@@ -66,15 +72,16 @@ enum Refresh {
 impl ContentSync {
     /// Whether changes are asked for rather than told.
     pub(crate) fn polls(&self) -> bool {
-        self.polls
+        self.polling.is_some()
     }
 
-    /// The position before a complete read.
+    /// The position before a complete read. The persistent search is begun here, so that no change falls between the two, whatever the
+    /// server's log records.
     pub(crate) async fn mark(
         &mut self,
         visit: &mut Visit<'_>,
     ) -> Result<Option<Vec<u8>>, DirectoryError> {
-        (self.persist, self.polls) = (None, false);
+        (self.persist, self.polling) = (None, None);
         let Some(cookie) = now(visit).await? else {
             return Ok(None);
         };
@@ -88,14 +95,14 @@ impl ContentSync {
             started: offer::started(visit).await?,
             doubtful: false,
         };
-        Ok(Some(position.encode()))
-    }
-
-    /// After a complete read: what changes from its mark on is to arrive by itself.
-    pub(crate) fn settle(&mut self, mark: Option<Vec<u8>>, visit: &Visit<'_>) -> Option<Vec<u8>> {
-        let position = Position::decode(mark.as_deref()?)?;
-        self.persist = Some(begin(visit, position));
-        mark
+        let bytes = position.encode();
+        let persist = begin(visit, position);
+        if persist.refreshed(visit.settings.timeouts.answer).await {
+            self.persist = Some(persist);
+        } else {
+            self.polling = Some(Instant::now());
+        }
+        Ok(Some(bytes))
     }
 
     pub(crate) async fn changes(
@@ -116,7 +123,8 @@ impl ContentSync {
         let kept = kept.filter(|persist| {
             persist.position == known && persist.server == visit.connection.server()
         });
-        let (mut persist, delta) = if self.polls {
+        self.polling = self.polling.filter(|since| since.elapsed() < ANEW);
+        let (mut persist, delta) = if self.polls() {
             match refresh(visit, &position).await? {
                 Refresh::Delta(delta) => (None, *delta),
                 Refresh::Refused(cause) => return Ok(Step::Complete(cause)),
@@ -143,7 +151,7 @@ impl ContentSync {
                 Missed::Refused(cause) => return Ok(Step::Complete(cause)),
             }
         }
-        if visit.server.server_type == ServerType::OpenLdap && self.polls && delta.names_all {
+        if visit.server.server_type == ServerType::OpenLdap && self.polls() && delta.names_all {
             // Such a list may leave out entries that are written while it is made.
             return Ok(Step::Complete(Cause::PresentPhase));
         }
@@ -157,7 +165,7 @@ impl ContentSync {
             None => advance_polling(&mut position, &delta, visit),
         }
         bring(visit, at, delta, events).await?;
-        if !self.polls {
+        if !self.polls() {
             let mut running = persist.unwrap_or_else(|| begin(visit, position.clone()));
             running.position = position.clone();
             self.persist = Some(running);
@@ -205,7 +213,7 @@ impl ContentSync {
                         Some(REFRESH_REQUIRED) => return Ok(Err(Cause::CursorRefused)),
                         Some(UNWILLING) if openldap => return Ok(Err(Cause::WentBack)),
                         Some(UNWILLING) => {
-                            self.polls = true;
+                            self.polling = Some(Instant::now());
                             return Ok(match refresh(visit, position).await? {
                                 Refresh::Delta(delta) => Ok((None, *delta)),
                                 Refresh::Refused(cause) => Err(cause),
