@@ -30,6 +30,10 @@ pub fn status(
             DeletedObjects::NotReadable => plumbline_crds::DeletedObjects::NotReadable,
             DeletedObjects::NotOffered => plumbline_crds::DeletedObjects::NotOffered,
         }),
+        feed: facts.map(|facts| plumbline_crds::ChangeFeed {
+            kind: facts.feed.kind.as_str().into(),
+            why: facts.feed.why.chars().take(1024).collect(),
+        }),
         subordinate_contexts: facts
             .map(|facts| {
                 facts

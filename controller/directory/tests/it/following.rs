@@ -1,0 +1,107 @@
+//! Each feed against a real server that lives: 300 random operations with random disconnects, and at the end what a consumer
+//! holds is what a fresh complete read brings. Listings are counted by their cause.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use plumbline_directory::{Detect, DirectorySource, FeedKind, Settings};
+use plumbline_engine::port::{Cause, Source as _};
+use tokio::time::timeout;
+
+use crate::{
+    company::Company, consumer::Consumer, follower::Follower, proxy::Proxy, server::Server,
+};
+
+const ATTRIBUTES: [&str; 5] = ["cn", "mail", "title", "member", "uid"];
+
+/// Lives through it, and gives what was listed.
+async fn follow(server: &Server, seed: u64, detect: Detect) -> BTreeMap<Cause, usize> {
+    let mut company = Company::found(server, "corp", seed).await;
+    let proxy = Proxy::start(server.address(), server.ldaps_address()).await;
+    let direct = Settings {
+        base_dn: company.base.clone(),
+        detect,
+        ..server.settings()
+    };
+    let mut settings = direct.clone();
+    settings.servers = vec![format!("ldaps://{}", proxy.address)];
+    settings.timeouts.answer = Duration::from_secs(5);
+    let mut source = DirectorySource::new(settings).unwrap();
+    let mut consumer = Consumer::new(&ATTRIBUTES);
+    consumer.catch_up(&mut source).await;
+    let mut failed = 0;
+    for operation in 0..300 {
+        company.live().await;
+        match company.random.below(12) {
+            0 => proxy.cut(),
+            1 => proxy.allow(company.random.below(6000)),
+            2 => proxy.allow(usize::MAX),
+            3..=6 => failed += usize::from(consumer.cycle(&mut source).await.is_err()),
+            7 => {
+                // May be dropped at any time.
+                let _ = timeout(Duration::from_millis(20), source.changed()).await;
+            }
+            _ => {}
+        }
+        if operation % 100 == 99 {
+            proxy.allow(usize::MAX);
+            consumer.catch_up(&mut source).await;
+            consumer.assert_current(direct.clone()).await;
+        }
+    }
+    assert!(failed > 3, "the disconnects hit only {failed} reads");
+    assert!(company.done.len() >= 11, "{:?}", company.done);
+    consumer.relisted()
+}
+
+#[tokio::test]
+async fn on_openldap_nothing_is_lost_and_nothing_listed_but_what_containers_hide() {
+    let server = Server::openldap(&[("OL_REQUIRE_TLS", "no")]);
+    let listed = follow(&server, 1, Detect::Only(FeedKind::ContentSync)).await;
+    assert_eq!(listed, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn on_389_ds_nothing_is_lost_and_nothing_listed_but_what_containers_hide() {
+    let server = Server::ds389(&[]);
+    let listed = follow(&server, 2, Detect::Only(FeedKind::ContentSync)).await;
+    assert_eq!(listed, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn by_timestamps_nothing_is_lost_once_everything_was_read_again() {
+    let server = Server::openldap(&[("OL_REQUIRE_TLS", "no")]);
+    let company = Company::found(&server, "polled", 3).await;
+    let settings = Settings {
+        base_dn: company.base.clone(),
+        detect: Detect::Only(FeedKind::ModifyTimestamp),
+        full_reads: Duration::from_secs(2),
+        ..server.settings()
+    };
+    let mut follower = Follower::with(company, settings).await;
+    for _ in 0..100 {
+        follower.company.live().await;
+        if follower.company.random.below(4) == 0 {
+            follower.consumer.cycle(&mut follower.source).await.unwrap();
+        }
+    }
+    // What came or changed is there at once; what went is, as soon as everything is read again.
+    let base = follower.company.base.clone();
+    let dn = follower.company.person("polled", &base).await;
+    follower.consumer.cycle(&mut follower.source).await.unwrap();
+    assert!(
+        follower
+            .consumer
+            .entries
+            .values()
+            .any(|entry| entry.dn == dn)
+    );
+    let before = follower.consumer.listings[&Cause::NoFeed];
+    while follower.consumer.listings[&Cause::NoFeed] == before {
+        follower.consumer.cycle(&mut follower.source).await.unwrap();
+    }
+    follower
+        .consumer
+        .assert_current(follower.settings.clone())
+        .await;
+    assert_eq!(follower.consumer.relisted().len(), 1, "by no other cause");
+}
