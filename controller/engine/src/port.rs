@@ -72,6 +72,24 @@ pub enum Cause {
     Verify,
 }
 
+impl Cause {
+    /// The word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::NoFeed => "noFeed",
+            Self::CursorRefused => "cursorRefused",
+            Self::WentBack => "wentBack",
+            Self::OtherServer => "otherServer",
+            Self::PresentPhase => "presentPhase",
+            Self::ManyDeletions => "manyDeletions",
+            Self::FeedInterrupted => "feedInterrupted",
+            Self::Container => "container",
+            Self::Verify => "verify",
+        }
+    }
+}
+
 /// What the events of a read speak for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Extent {

@@ -1,30 +1,37 @@
-//! The connector worker: probes its directory, reads it every `changes.interval` and hands what it reads to the engine of
-//! every sync that uses it. One read serves all of them.
+//! The connector worker: follows its directory and hands what it reads to the engine of every sync that uses it. One read serves all of
+//! them: what changed since the engines' cursor, at once where the server tells of changes and else every `changes.interval`, and
+//! everything where there is no cursor and every `changes.verify`.
 //!
 //! # Guarantees
-//! A read that fails or is cancelled leaves no `End` in any engine, so it proves nobody's absence. A sync that subscribed before an
-//! attempt started gets the whole of that attempt.
+//! A read that fails or is cancelled leaves no `End` in any engine, so it proves nobody's absence, and the next one begins at the same
+//! cursor. A sync that subscribed before an attempt started gets the whole of that attempt.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use plumbline_crds::{DirectoryConnector, DirectoryCounts};
 use plumbline_directory::{DirectorySource, ServerFacts};
 use plumbline_engine::{
+    anchor::Anchor,
     engine::Engine,
     entry::EntryKind,
-    port::{Cause, Import, ReadRequest, Source as _, Start},
+    port::{Cause, Cursor, Extent, Import, ReadRequest, Source as _, Start},
     reason::Reason,
 };
 use tokio::sync::{Notify, watch};
-use tracing::{Instrument as _, info, info_span, warn};
+use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use super::dereference::dereference;
 use crate::{context::Context, fingerprint::Fingerprint, problem::Problem, world::Key};
+
+/// How long to wait before a directory is asked again that stopped telling of changes.
+const FEED_LOST: Duration = Duration::from_secs(1);
+/// How often listings and searches may follow from one another.
+const ROUNDS: usize = 8;
 
 /// An engine that workers share. It is locked for the length of one event, never across an await.
 pub type SharedEngine = Arc<Mutex<Engine>>;
@@ -94,7 +101,8 @@ impl Connector {
             state: sender,
             engines: connector.engines.clone(),
             kick: connector.kick.clone(),
-            source: None,
+            held: None,
+            compared: None,
         };
         tokio::spawn(worker.run(specification).instrument(info_span!(
             "connector",
@@ -111,8 +119,31 @@ struct Worker {
     state: watch::Sender<State>,
     engines: Arc<Mutex<BTreeMap<Key, SharedEngine>>>,
     kick: Arc<Notify>,
-    /// The connection in use, and what it was made with.
-    source: Option<(Fingerprint, DirectorySource)>,
+    held: Option<Held>,
+    /// When everything was last read.
+    compared: Option<Instant>,
+}
+
+/// The connection in use.
+struct Held {
+    source: DirectorySource,
+    /// What it was made with.
+    fingerprint: Fingerprint,
+    /// When secrets and rights were last looked at.
+    checked: Instant,
+}
+
+impl Held {
+    /// Resolves when the directory tells of a change, or may no longer be able to.
+    async fn news(held: &mut Option<Self>) {
+        let Some(held) = held else {
+            return std::future::pending().await;
+        };
+        if let Err(error) = held.source.changed().await {
+            debug!(%error, "the directory no longer tells of changes; it is asked again");
+            tokio::time::sleep(FEED_LOST).await;
+        }
+    }
 }
 
 impl Worker {
@@ -121,7 +152,7 @@ impl Worker {
             let connector = specification.borrow_and_update().clone();
             let interval: Duration = connector.spec.changes.interval.into();
             if connector.spec.suspend {
-                self.source = None;
+                self.held = None;
                 self.state.send_modify(|state| {
                     state.problem = Some(Problem::new(
                         Reason::Suspended,
@@ -137,7 +168,7 @@ impl Worker {
             let result = tokio::select! {
                 result = self.attempt(&connector) => result,
                 changed = specification.changed() => {
-                    self.source = None;
+                    self.held = None;
                     if changed.is_err() { return; }
                     self.state.send_modify(|state| state.finished = state.started);
                     continue;
@@ -153,6 +184,7 @@ impl Worker {
                 interval
             };
             tokio::select! {
+                () = Held::news(&mut self.held) => {}
                 () = tokio::time::sleep(pause) => {}
                 () = self.kick.notified() => {}
                 changed = specification.changed() => if changed.is_err() { return; }
@@ -187,14 +219,41 @@ impl Worker {
         });
     }
 
-    /// Probes, and reads if a sync wants it.
+    /// Looks at secrets and rights when it is time, and reads if a sync wants it.
     async fn attempt(
         &mut self,
         connector: &DirectoryConnector,
     ) -> Result<Option<DirectoryCounts>, Problem> {
+        let interval: Duration = connector.spec.changes.interval.into();
+        let mut held = match self.held.take() {
+            Some(held) if held.checked.elapsed() < interval => held,
+            held => self.check(connector, held).await?,
+        };
+        let engines: Vec<_> = self
+            .engines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
+        let mut counts = None;
+        if let Some(first) = engines.first() {
+            self.read(connector, &mut held.source, &engines).await?;
+            counts = Some(counted(&lock(first).entries(&self.key.name)));
+        }
+        self.held = Some(held);
+        Ok(counts)
+    }
+
+    /// Makes a connection of what the resource says now, or keeps the one that was made of the same, and probes.
+    async fn check(
+        &self,
+        connector: &DirectoryConnector,
+        held: Option<Held>,
+    ) -> Result<Held, Problem> {
         let (settings, fingerprint) = dereference(&*self.context.host, connector).await?;
-        let mut source = match self.source.take() {
-            Some((used, source)) if used == fingerprint => source,
+        let mut source = match held {
+            Some(held) if held.fingerprint == fingerprint => held.source,
             _ => DirectorySource::new(settings).map_err(|error| Problem::of(&error))?,
         };
         let facts = source.probe().await.map_err(|error| Problem::of(&error))?;
@@ -203,68 +262,74 @@ impl Worker {
             state.facts = Some(facts);
             changed
         });
-        let engines: Vec<_> = self
-            .engines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect();
-        let counts = if engines.is_empty() {
-            None
-        } else {
-            Some(self.read(&mut source, &engines).await?)
-        };
-        self.source = Some((fingerprint, source));
-        Ok(counts)
+        Ok(Held {
+            source,
+            fingerprint,
+            checked: Instant::now(),
+        })
     }
 
     async fn read(
-        &self,
+        &mut self,
+        connector: &DirectoryConnector,
         source: &mut DirectorySource,
         engines: &[SharedEngine],
-    ) -> Result<DirectoryCounts, Problem> {
+    ) -> Result<(), Problem> {
         let name = &self.key.name;
         let mut request = ReadRequest::default();
         for engine in engines {
-            request
-                .attributes
-                .extend(lock(engine).read_request(name).attributes);
+            let wanted = lock(engine).read_request(name).attributes;
+            request.attributes.extend(wanted);
         }
-        let record = self.context.record.as_ref();
-        if let Some(record) = record {
+        if let Some(record) = &self.context.record {
             record.request(&self.key, &request);
         }
-        let mut counts = DirectoryCounts::default();
+        let verify: Duration = connector.spec.changes.verify.into();
+        let cursor = common_cursor(engines, name);
+        let start = match &cursor {
+            Some(_) if self.compared.is_some_and(|at| at.elapsed() >= verify) => {
+                Start::Complete(Cause::Verify)
+            }
+            Some(cursor) => Start::After(cursor),
+            None if self.compared.is_none() => Start::Complete(Cause::First),
+            None => Start::Complete(Cause::NoFeed),
+        };
+        let mut complete = false;
         let mut deliver = |event: Import| {
-            if let Import::Batch(entries) = &event {
-                for entry in entries {
-                    let count = match entry.kind {
-                        EntryKind::User => &mut counts.users,
-                        EntryKind::SecurityGroup => &mut counts.groups,
-                        EntryKind::DistributionGroup => &mut counts.distribution_groups,
-                        EntryKind::Contact => &mut counts.contacts,
-                        EntryKind::Container => &mut counts.containers,
-                    };
-                    *count += 1;
-                }
+            if let Import::Begin { extent, .. } = &event {
+                complete |= matches!(extent, Extent::Complete(_));
             }
-            if let Some(record) = record {
-                record.import(&self.key, &event);
-            }
-            for engine in engines {
-                lock(engine).import(name, event.clone());
-            }
+            self.deliver(engines, event);
         };
         source
-            .read(&request, Start::Complete(Cause::NoFeed), &mut deliver)
+            .read(&request, start, &mut deliver)
             .await
             .map_err(|error| Problem::of(&error))?;
         self.settle(source, &request, engines).await?;
-        Ok(counts)
+        // A cursor that was kept from an earlier process: what it was compared with then still counts.
+        if complete || self.compared.is_none() {
+            self.compared = Some(Instant::now());
+        }
+        Ok(())
     }
 
-    /// Searches those who were not read, so that absence has its evidence.
+    fn deliver(&self, engines: &[SharedEngine], event: Import) {
+        if let Some(record) = &self.context.record {
+            record.import(&self.key, &event);
+        }
+        if let Import::Begin {
+            extent: Extent::Complete(cause) | Extent::Subtree { cause, .. },
+            ..
+        } = &event
+        {
+            self.context.metrics.listing(&self.key, *cause);
+        }
+        for engine in engines {
+            lock(engine).import(&self.key.name, event.clone());
+        }
+    }
+
+    /// Lists below containers of which the feed says too little, and searches those of whom it is not certain that they are gone.
     async fn settle(
         &self,
         source: &mut DirectorySource,
@@ -272,22 +337,57 @@ impl Worker {
         engines: &[SharedEngine],
     ) -> Result<(), Problem> {
         let name = &self.key.name;
-        for engine in engines {
-            let doubts = lock(engine).doubts(name, Timestamp::now());
-            if doubts.is_empty() {
-                continue;
+        // A listing leads to doubts, and who is found to containers; what is left then waits for the next attempt.
+        for _ in 0..ROUNDS {
+            let (mut listings, mut doubts) = (BTreeMap::new(), BTreeSet::new());
+            for engine in engines {
+                let engine = lock(engine);
+                listings.extend(engine.listings(name));
+                doubts.extend(engine.doubts(name, Timestamp::now()));
             }
-            let mut deliver = |event: Import| {
-                if let Some(record) = &self.context.record {
-                    record.import(&self.key, &event);
-                }
-                lock(engine).import(name, event);
-            };
-            source
-                .find(request, &doubts, &mut deliver)
-                .await
-                .map_err(|error| Problem::of(&error))?;
+            if listings.is_empty() && doubts.is_empty() {
+                return Ok(());
+            }
+            let mut deliver = |event: Import| self.deliver(engines, event);
+            for (dn, cause) in listings {
+                source
+                    .list(request, &dn, cause, &mut deliver)
+                    .await
+                    .map_err(|error| Problem::of(&error))?;
+            }
+            let doubts: Vec<Anchor> = doubts.into_iter().collect();
+            if !doubts.is_empty() {
+                source
+                    .find(request, &doubts, &mut deliver)
+                    .await
+                    .map_err(|error| Problem::of(&error))?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Where every engine stands. One that has not read yet, or stands elsewhere, makes everybody read everything.
+fn common_cursor(engines: &[SharedEngine], connector: &str) -> Option<Cursor> {
+    let mut cursors = engines
+        .iter()
+        .map(|engine| lock(engine).cursor(connector).cloned());
+    let first = cursors.next()??;
+    cursors
+        .all(|other| other.as_ref() == Some(&first))
+        .then_some(first)
+}
+
+fn counted(entries: &BTreeMap<EntryKind, usize>) -> DirectoryCounts {
+    let of = |kind| {
+        let count = entries.get(&kind).copied().unwrap_or_default();
+        i64::try_from(count).unwrap_or(i64::MAX)
+    };
+    DirectoryCounts {
+        users: of(EntryKind::User),
+        groups: of(EntryKind::SecurityGroup),
+        contacts: of(EntryKind::Contact),
+        distribution_groups: of(EntryKind::DistributionGroup),
+        containers: of(EntryKind::Container),
     }
 }

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use plumbline_cloud::GraphTarget;
 use plumbline_crds::Mode;
@@ -156,13 +157,14 @@ impl Worker {
             prepared = self.prepare(&parts) => prepared?,
         };
         let (engine, mut seen) = prepared;
-        let mut wake = None;
+        let (mut wake, mut first) = (None, true);
         loop {
             tokio::select! {
                 () = input.cancel.cancelled() => return Ok(()),
-                result = directories_read(&parts, &mut seen) => result?,
+                result = directories_read(&parts, &mut seen, first) => result?,
                 never = kick_at(wake, &parts) => match never {},
             }
+            first = false;
             let plan;
             (plan, wake) = tokio::select! {
                 () = input.cancel.cancelled() => return Ok(()),
@@ -376,16 +378,31 @@ impl Worker {
     }
 }
 
-/// Waits until every connector has ended an attempt later than the one seen; any failure ends the cycle.
-async fn directories_read(parts: &Parts, seen: &mut BTreeMap<String, u64>) -> Result<(), Problem> {
-    for (name, connector) in &parts.connectors {
+/// Waits until a connector has ended an attempt later than the one seen; `all`: until every one has. Any failure ends the cycle.
+async fn directories_read(
+    parts: &Parts,
+    seen: &mut BTreeMap<String, u64>,
+    all: bool,
+) -> Result<(), Problem> {
+    let news = parts.connectors.iter().map(|(name, connector)| {
         let wanted = seen.get(name).copied().unwrap_or(0);
         let mut state = connector.state.clone();
-        let state = state.wait_for(|state| {
-            state.finished > wanted || (state.finished == state.started && state.problem.is_some())
-        });
-        let state = state.await.map_err(|_| gone(name))?;
-        if let Some(problem) = &state.problem {
+        async move {
+            let news = state.wait_for(|state| {
+                let failed = state.finished == state.started && state.problem.is_some();
+                state.finished > wanted || failed
+            });
+            news.await.map(drop).map_err(|_| gone(name))
+        }
+        .boxed()
+    });
+    if all {
+        futures::future::try_join_all(news).await?;
+    } else {
+        futures::future::select_all(news).await.0?;
+    }
+    for (name, connector) in &parts.connectors {
+        if let Some(problem) = &connector.state.borrow().problem {
             return Err(of_connector(name, problem));
         }
     }

@@ -12,6 +12,7 @@ use plumbline_engine::{
     guard::HoldClass,
     operation::{ChangeKind, Operation, Outcome},
     plan::Plan,
+    port::Cause,
     reason::{Place, Reason},
 };
 use prometheus_client::{
@@ -82,6 +83,13 @@ struct Reasoned {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Caused {
+    namespace: String,
+    name: String,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
     method: &'static str,
     path: &'static str,
@@ -95,6 +103,7 @@ pub struct Metrics {
     pub panics: Counter,
     ready: Family<Object, Gauge>,
     reads: Family<Attempt, Counter>,
+    listings: Family<Caused, Counter>,
     looks: Family<Attempt, Counter>,
     cycles: Family<Attempt, Counter>,
     last_success: Family<Named, Gauge>,
@@ -121,6 +130,7 @@ impl Default for Metrics {
             panics: Counter::default(),
             ready: Family::default(),
             reads: Family::default(),
+            listings: Family::default(),
             looks: Family::default(),
             cycles: Family::default(),
             last_success: Family::default(),
@@ -163,6 +173,9 @@ impl Default for Metrics {
             "Attempts to read a directory; `result` is `success` or a reason",
             m.reads.clone(),
         );
+        let help =
+            "Complete reads of a directory and listings below one of its containers, by cause";
+        m.add("directory_listings", "counter", help, m.listings.clone());
         m.add(
             "tenant_looks",
             "counter",
@@ -261,6 +274,15 @@ impl Metrics {
 
     pub fn read(&self, connector: &Key, problem: Option<&Problem>) {
         self.reads.get_or_create(&result(connector, problem)).inc();
+    }
+
+    pub fn listing(&self, connector: &Key, cause: Cause) {
+        let label = Caused {
+            namespace: connector.namespace.clone(),
+            name: connector.name.clone(),
+            cause: cause.as_str(),
+        };
+        self.listings.get_or_create(&label).inc();
     }
 
     pub fn tenant(&self, tenant: &Key, problem: Option<&Problem>) {
