@@ -21,7 +21,7 @@ use crate::{
     memory::{Memory, Rewritten},
     operation::{Change, Member, Operation, Outcome},
     plan::Plan,
-    port::{Import, Observation, ReadRequest, TargetRead},
+    port::{Cursor, Import, Observation, ReadRequest, TargetRead},
     quarantine::{refusal_key, refuse},
     reason::Reason,
     scope::{Decided, MEMBERS},
@@ -181,6 +181,11 @@ impl Engine {
     /// Takes an event of the target's read.
     pub fn observe(&mut self, event: Observation, now: Timestamp) {
         self.view.observe(event, now);
+    }
+
+    /// From where the next read of the target can go on; `None` when everything is to be read.
+    pub fn target_cursor(&self) -> Option<&Cursor> {
+        self.view.cursor()
     }
 
     /// What is to be written now, and when to plan again if nothing happens before.

@@ -29,6 +29,7 @@ mod matching;
 pub mod memory;
 mod near;
 pub mod operation;
+mod overlay;
 pub mod plan;
 pub mod port;
 pub mod quarantine;

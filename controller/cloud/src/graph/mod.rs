@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 
 use plumbline_engine::{
     operation::{Operation, Outcome},
-    port::{Failure, Observation, Permit, Target, TargetRead},
+    port::{Cursor, Failure, Observation, Permit, Target, TargetRead},
     reason::Reason,
     target::Capabilities,
 };
@@ -186,6 +186,7 @@ impl Target for GraphTarget {
     async fn read(
         &mut self,
         request: &TargetRead,
+        _after: Option<&Cursor>,
         events: &mut (dyn FnMut(Observation) + Send),
     ) -> Result<(), GraphError> {
         read::read(self, request, events).await

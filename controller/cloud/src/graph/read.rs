@@ -70,7 +70,7 @@ pub(super) async fn read(
             name: target.mark.clone(),
         });
     }
-    events(Observation::Begin);
+    events(Observation::Begin { complete: true });
     events(Observation::Domains(target.verified_domains().await?));
     let mut view = View::new(&request.owner);
     let groups = target.groups(request).await?;
@@ -88,7 +88,7 @@ pub(super) async fn read(
     }
     view.lay_over(&target.view, Instant::now());
     target.view = view;
-    events(Observation::End);
+    events(Observation::End { cursor: None });
     Ok(())
 }
 

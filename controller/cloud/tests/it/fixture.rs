@@ -126,7 +126,7 @@ impl World {
     pub(crate) async fn read(&mut self) -> Read {
         let mut read = Read::default();
         self.target
-            .read(&request(), &mut |event| read.take(event))
+            .read(&request(), None, &mut |event| read.take(event))
             .await
             .unwrap();
         assert!(read.ended);
@@ -210,12 +210,13 @@ impl Read {
     pub(crate) fn take(&mut self, event: Observation) {
         assert!(!self.ended);
         match event {
-            Observation::Begin => {}
+            Observation::Begin { complete } => assert!(complete),
             Observation::Domains(domains) => self.domains = domains,
             Observation::Batch(objects) => self.objects.extend(objects),
             Observation::Deleted(objects) => self.deleted.extend(objects),
             Observation::RolesReadable(readable) => self.roles = Some(readable),
-            Observation::End => self.ended = true,
+            Observation::End { .. } => self.ended = true,
+            event => panic!("{event:?}"),
         }
     }
 

@@ -147,12 +147,12 @@ impl World {
             .import("corp", Import::Batch(self.entries.clone()));
         self.engine.import("corp", Import::End { cursor: None });
         for event in [
-            Observation::Begin,
+            Observation::Begin { complete: true },
             Observation::Domains(BTreeSet::from(["x.test".to_owned()])),
             Observation::RolesReadable(self.roles_readable),
             Observation::Batch(self.objects.clone()),
             Observation::Deleted(self.deleted.clone()),
-            Observation::End,
+            Observation::End { cursor: None },
         ] {
             self.engine.observe(event, at);
         }

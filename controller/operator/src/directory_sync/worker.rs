@@ -259,7 +259,7 @@ impl Worker {
         };
         let request = lock(engine).target_read();
         let result = target
-            .read(&request, &mut |event| {
+            .read(&request, None, &mut |event| {
                 lock(engine).observe(event, Timestamp::now())
             })
             .await;
