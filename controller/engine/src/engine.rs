@@ -11,7 +11,7 @@ use crate::{
     anchor::Anchor,
     configuration::{Configuration, Include},
     connector_space::{ConnectorSpace, names},
-    draft,
+    draft, drift,
     entry::Class,
     exclusion::EXCLUSION_ATTRIBUTES,
     expression::Expression,
@@ -181,6 +181,8 @@ impl Engine {
     /// Takes an event of the target's read.
     pub fn observe(&mut self, event: Observation, now: Timestamp) {
         self.view.observe(event, now);
+        let touched = self.view.touched();
+        drift::note(&mut self.memory, touched, &self.configuration, now);
     }
 
     /// From where the next read of the target can go on; `None` when everything is to be read.

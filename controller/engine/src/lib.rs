@@ -10,6 +10,7 @@ mod connector_space;
 mod difference;
 pub mod dn;
 mod draft;
+pub mod drift;
 pub mod engine;
 pub mod entry;
 pub mod exclusion;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::target::{Mark, TargetId, TargetObject, Value};
 
@@ -13,7 +14,7 @@ use crate::target::{Mark, TargetId, TargetObject, Value};
 const CONFIRMED: SignedDuration = SignedDuration::from_mins(10);
 
 /// One thing about an object that a write changes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Slot {
     /// It is there, and not among the deleted items.
     Live,

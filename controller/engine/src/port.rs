@@ -184,7 +184,8 @@ pub enum News<T> {
     Now(T),
 }
 
-/// What changed of one object at the target. What is not named is as it was; of an object that was not known, it has no value.
+/// What changed of one object at the target. What is not named is as it was; of an object that was not known, it has no value, and
+/// without any attribute it is no sign that the object is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectChange {
     pub id: TargetId,

@@ -35,9 +35,9 @@ enum Incoming {
 /// Something about an object with a mark that someone else changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Touched {
-    pub(crate) class: Class,
     pub(crate) mark: Mark,
     pub(crate) slot: Slot,
+    pub(crate) before: Held,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +120,10 @@ impl TargetView {
     fn change(&mut self, change: ObjectChange) {
         let id = change.id;
         if !self.current.live.contains_key(&id) {
+            // It says nothing of the object itself: no sign that it is there, nor that it is a user or group.
+            if change.attributes.is_empty() {
+                return;
+            }
             if !self.overlay.is_news(&id, &Slot::Live, &Held::Flag(true)) {
                 return;
             }
@@ -192,7 +196,9 @@ impl TargetView {
             return;
         }
         let object = self.current.object(id);
-        let touched = object.and_then(|object| object.touched(slot.clone()));
+        let touched = object
+            .zip(before)
+            .and_then(|(object, before)| object.touched(slot.clone(), before));
         self.touched.extend(touched);
         self.current.set(id, &slot, held);
     }
@@ -221,7 +227,10 @@ impl TargetView {
             }
         }
         members.extend(held);
-        let touched = slots.into_iter().filter_map(|slot| object.touched(slot));
+        let before = Held::Flag(!joined);
+        let touched = slots
+            .into_iter()
+            .filter_map(|slot| object.touched(slot, before.clone()));
         self.touched.extend(touched);
     }
 
@@ -233,7 +242,10 @@ impl TargetView {
                 Some(new) => differing(old, new),
                 None => vec![Slot::Live],
             };
-            let touched = slots.into_iter().filter_map(|slot| old.touched(slot));
+            let touched = slots.into_iter().filter_map(|slot| {
+                let held = before.get(&old.id, &slot)?;
+                old.touched(slot, held)
+            });
             self.touched.extend(touched);
         }
     }
@@ -306,8 +318,8 @@ pub(crate) fn our_anchor<'a>(object: &'a TargetObject, owner: &str) -> Option<&'
     (*mark.owner == *owner || planted(Fault::OwnerIgnored)).then_some(&mark.anchor)
 }
 
-/// What a successful operation made of its object.
-fn written(
+/// What a successful operation makes of its object.
+pub(crate) fn written(
     operation: &Operation,
     peer: Option<TargetId>,
     held: &Values,
@@ -394,11 +406,11 @@ impl TargetObject {
         }
     }
 
-    fn touched(&self, slot: Slot) -> Option<Touched> {
+    fn touched(&self, slot: Slot, before: Held) -> Option<Touched> {
         Some(Touched {
-            class: self.class,
             mark: self.mark.clone()?,
             slot,
+            before,
         })
     }
 }

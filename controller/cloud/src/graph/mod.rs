@@ -8,6 +8,7 @@ mod attribute;
 mod call;
 mod connection;
 mod create;
+mod delta;
 mod export;
 mod pace;
 mod password;
@@ -186,10 +187,10 @@ impl Target for GraphTarget {
     async fn read(
         &mut self,
         request: &TargetRead,
-        _after: Option<&Cursor>,
+        after: Option<&Cursor>,
         events: &mut (dyn FnMut(Observation) + Send),
     ) -> Result<(), GraphError> {
-        read::read(self, request, events).await
+        read::read(self, request, after, events).await
     }
 
     async fn export(

@@ -360,7 +360,7 @@ impl Task {
                 let id = TargetId(id.into());
                 world
                     .view
-                    .born(class, mark.anchor.clone(), id.clone(), world.now);
+                    .made(class, mark.anchor.clone(), id.clone(), world.now);
                 Outcome::Done { id: Some(id) }
             }
             (Stage::Send, Verdict::Conflict) => {

@@ -148,6 +148,16 @@ fn an_object_that_was_not_known_has_what_the_delta_says() {
     let mut change = ObjectChange::new(Class::Group, id("new"));
     change.members = News::Now(vec![id("u")]);
     change.privileged = News::Now(true);
+    deltas(
+        &mut view,
+        vec![Observation::Changed(vec![change.clone()])],
+        1,
+    );
+    assert!(
+        view.get(&id("new")).is_none(),
+        "it may be no object of ours at all"
+    );
+    change.attributes = Changes::from([("city".to_owned(), None)]);
     deltas(&mut view, vec![Observation::Changed(vec![change])], 1);
     let object = view.get(&id("new")).unwrap();
     assert_eq!(object.members, Some(vec![id("u")]));

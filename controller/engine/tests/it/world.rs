@@ -13,6 +13,7 @@ use plumbline_engine::{
         Scope,
     },
     dn::Written,
+    drift::DriftPolicy,
     engine::Engine,
     entry::{Attributes, Class, Entry, EntryKind, ServerType},
     mapping::Mapping,
@@ -93,6 +94,7 @@ pub(crate) fn configuration(adopt: Adopt) -> Configuration {
         floor: 5,
     };
     Configuration {
+        drift: DriftPolicy::Correct,
         owner: OWNER.into(),
         connectors: vec![ConnectorSettings {
             name: "corp".into(),
