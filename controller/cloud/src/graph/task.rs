@@ -105,6 +105,8 @@ pub(super) struct World<'a> {
     /// What became known, to be reported.
     pub(super) outcomes: Vec<(usize, Outcome)>,
     pub(super) now: Instant,
+    /// The permission that the call being answered takes and the application does not have.
+    pub(super) lacking: Option<&'static str>,
 }
 
 impl World<'_> {
@@ -370,11 +372,11 @@ impl Task {
             }
             (Stage::Send, Verdict::NotReplicated | Verdict::Absent) => return Then::Lag,
             (Stage::Send, verdict) if class == Class::Group && refused.is_none() => {
-                *refused = Some(refusal(verdict, error));
+                *refused = Some(refusal(verdict, error, world));
                 *stage = Stage::Look;
                 return Then::Go;
             }
-            (Stage::Send, verdict) => refusal(verdict, error),
+            (Stage::Send, verdict) => refusal(verdict, error, world),
             (Stage::Look | Stage::LookHolder, Verdict::Success) => {
                 match found(&answer.body, mark, world) {
                     Some(Found::Ours(id)) => {
@@ -416,7 +418,9 @@ impl Task {
                     holder: Some(format!("deleted item {id}")),
                 }
             }
-            (_, verdict) => refused.take().unwrap_or_else(|| refusal(verdict, error)),
+            (_, verdict) => refused
+                .take()
+                .unwrap_or_else(|| refusal(verdict, error, world)),
         };
         self.settle(outcome, world)
     }
@@ -486,7 +490,7 @@ impl Task {
                 attribute: error.target.clone(),
                 holder: None,
             },
-            (_, _, verdict) => refusal(verdict, error),
+            (_, _, verdict) => refusal(verdict, error, world),
         };
         self.settle(outcome, world)
     }
@@ -590,7 +594,7 @@ impl Task {
             verdict if sent.len() == 1 => {
                 let outcome = match verdict {
                     Verdict::Absent => not_yet(),
-                    verdict => refusal(verdict, error),
+                    verdict => refusal(verdict, error, world),
                 };
                 for (position, ..) in sent.drain(..) {
                     world.tell(position, outcome.clone());
@@ -612,8 +616,17 @@ impl Task {
 }
 
 /// The outcome of an answer that nothing is to be done about.
-fn refusal(verdict: Verdict, error: &ErrorBody) -> Outcome {
+fn refusal(verdict: Verdict, error: &ErrorBody, world: &World<'_>) -> Outcome {
     let reason = match verdict {
+        Verdict::Refused(Reason::Privileged) => {
+            if let Some(permission) = world.lacking {
+                return Outcome::Refused {
+                    reason: Reason::PermissionMissing,
+                    message: format!("the application lacks {permission}"),
+                };
+            }
+            Reason::Privileged
+        }
         Verdict::Refused(reason) => reason,
         _ => Reason::RefusedByTarget,
     };

@@ -309,10 +309,10 @@ async fn late_replicas_lost_answers_and_a_busy_service_change_nothing_in_the_end
     .await;
     world
         .tenant
-        .set_replication_delay(Duration::ZERO..Duration::from_millis(800));
+        .set_replication_delay(Duration::from_millis(500)..Duration::from_millis(1_500));
     world.tenant.set_faults(Faults {
         unavailable: 0.03,
-        lost_answer: 0.05,
+        lost_answer: 0.15,
         concurrency_error: 0.03,
         ..Faults::default()
     });
@@ -463,4 +463,49 @@ async fn a_permit_withdrawn_in_the_middle_starts_no_further_request() {
     assert_eq!(done + not_sent, 400, "answers under way were waited for");
     assert!(done <= 80, "four batches may be under way: {done}");
     assert_eq!(world.tenant.users().len(), done);
+}
+
+#[tokio::test]
+async fn a_permission_that_the_application_lacks_is_not_blamed_on_the_object() {
+    let without = |name: &str| {
+        let all = plumbline_lab::tenant::DEFAULT_PERMISSIONS.map(str::to_owned);
+        all.into_iter().filter(|held| held != name).collect()
+    };
+    let cases = [
+        ("User.ReadWrite.All", create_user("ada")),
+        ("Group.ReadWrite.All", create_group("staff")),
+    ];
+    for (name, operation) in cases {
+        let permissions = without(name);
+        let mut world = World::start(Config {
+            permissions,
+            ..Config::default()
+        })
+        .await;
+        world.read().await;
+        let outcomes = world.export(vec![operation]).await;
+        let Outcome::Refused { reason, message } = &outcomes[0] else {
+            panic!("{outcomes:?}");
+        };
+        assert_eq!(*reason, Reason::PermissionMissing);
+        assert!(message.contains(name), "{message}");
+    }
+    // With the permission it is the object: nobody but the right administrators may disable an administrator.
+    let mut world = World::start(Config::default()).await;
+    world.read().await;
+    let id = id_of(&world.export(vec![create_user("ada")]).await[0]);
+    world.tenant.assign_role(&id.0, "Global Administrator");
+    let outcomes = world
+        .export(vec![operation(Class::User, "ada", Change::Disable)])
+        .await;
+    assert!(
+        matches!(
+            &outcomes[0],
+            Outcome::Refused {
+                reason: Reason::Privileged,
+                ..
+            }
+        ),
+        "{outcomes:?}"
+    );
 }
