@@ -286,21 +286,21 @@ impl Task {
     /// Patience has ended: what is left gets its outcome.
     pub(super) fn give_up(&mut self, world: &mut World<'_>) {
         self.put_back();
-        let conflict = match &self.work {
+        let (conflict, refused) = match &self.work {
             Work::Create {
-                conflict: Some(attribute),
-                ..
-            } => Some(attribute.clone()),
-            _ => None,
+                conflict, refused, ..
+            } => (conflict.clone(), refused.clone()),
+            _ => (None, None),
         };
         for position in self.open() {
-            let outcome = match &conflict {
-                Some(attribute) => Outcome::Conflict {
+            let outcome = match (&refused, &conflict) {
+                (Some(outcome), _) => outcome.clone(),
+                (None, Some(attribute)) => Outcome::Conflict {
                     attribute: Some(attribute.clone()).filter(|name| !name.is_empty()),
                     holder: None,
                 },
-                None if self.doubt => Outcome::Unknown,
-                None => Outcome::NotYet {
+                (None, None) if self.doubt => Outcome::Unknown,
+                (None, None) => Outcome::NotYet {
                     retry_after: Some(Duration::from_secs(30)),
                 },
             };
@@ -341,7 +341,7 @@ impl Task {
         answer: &Answer,
         world: &mut World<'_>,
     ) -> Then {
-        let class = self.class;
+        let (class, doubt) = (self.class, self.doubt);
         let Work::Create {
             mark,
             stage,
@@ -407,6 +407,8 @@ impl Task {
                 *stage = Stage::Send;
                 return Then::Lag;
             }
+            // The upsert was refused for what only a create may set, so an earlier one, whose answer was lost, made the group.
+            (Stage::Look, Verdict::Absent) if doubt => return Then::Lag,
             (Stage::LookDeleted, Verdict::Success) => {
                 let Some(id) = first_id(&answer.body) else {
                     // Nobody holds it as far as this replica knows: it may be our own create, not visible yet.

@@ -353,6 +353,34 @@ async fn late_replicas_lost_answers_and_a_busy_service_change_nothing_in_the_end
 }
 
 #[tokio::test]
+async fn a_group_whose_create_was_lost_is_waited_for_until_it_is_visible() {
+    let mut world = World::start(Config::default()).await;
+    world.read().await;
+    let lag = Duration::from_millis(1_500);
+    let lags = lag..lag + Duration::from_millis(1);
+    world.tenant.set_replication_delay(lags);
+    world.tenant.set_faults(Faults {
+        lost_answer: 1.0,
+        ..Faults::default()
+    });
+    let World { tenant, target, .. } = &mut world;
+    let calm = async {
+        while tenant.seen().lost_answers == 0 {
+            tokio::task::yield_now().await;
+        }
+        tenant.set_faults(Faults::default());
+    };
+    let (leave, mut outcomes) = (Leave::default(), Vec::new());
+    let mut report = |_, outcome| outcomes.push(outcome);
+    let export = target.export(vec![create_group("staff")], &leave, &mut report);
+    let (result, ()) = tokio::join!(export, calm);
+    result.unwrap();
+    assert_all_done(&outcomes);
+    assert_eq!(world.tenant.groups().len(), 1);
+    world.assert_clean();
+}
+
+#[tokio::test]
 async fn a_withdrawn_permit_ends_the_export_and_what_was_not_sent_says_so() {
     let mut world = World::start(Config::default()).await;
     world.read().await;
