@@ -297,6 +297,12 @@ impl Worker {
             parts.tenant.kick();
             return Err(Problem::of(&error));
         }
+        // In the middle of a read nobody may leave. Where the target takes longer to list than the interval, nobody ever would.
+        for (name, connector) in &parts.connectors {
+            let mut state = connector.state.clone();
+            let at_rest = state.wait_for(|state| state.finished == state.started);
+            at_rest.await.map_err(|_| gone(name))?;
+        }
         let (plan, wake) = lock(engine).plan(Timestamp::now());
         Ok((Arc::new(plan), wake))
     }
