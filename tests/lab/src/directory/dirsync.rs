@@ -42,7 +42,10 @@ pub(crate) struct Ask {
 /// How far a client has come: the number at one server, and for each origin what it has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Cookie {
-    usn: u64,
+    /// The last object sent: usnHighObjUpdate of MS-DRSR §5.208.
+    objects: u64,
+    /// What all objects have been told up to: usnHighPropUpdate. It stands still until the last page.
+    properties: u64,
     invocation: [u8; 16],
     up_to_date: Vec<([u8; 16], u64)>,
 }
@@ -132,7 +135,7 @@ pub(crate) fn answer(
         .iter()
         .filter(|(_, stored)| visible(stored))
         .map(|(&id, stored)| (stored.metadata.last(), id))
-        .filter(|(last, _)| *last > change.since.usn)
+        .filter(|(last, _)| *last > change.since.objects)
         .collect();
     order.sort_unstable();
 
@@ -141,7 +144,7 @@ pub(crate) fn answer(
         more: false,
         cookie: Vec::new(),
     };
-    let (mut sent, mut bytes, mut reached) = (BTreeSet::new(), 0, change.since.usn);
+    let (mut sent, mut bytes, mut reached) = (BTreeSet::new(), 0, change.since.objects);
     let most_bytes = if ask.most_bytes == 0 {
         usize::MAX
     } else {
@@ -186,7 +189,8 @@ pub(crate) fn answer(
     }
     page.cookie = if page.more {
         Cookie {
-            usn: reached,
+            objects: reached,
+            properties: change.since.properties,
             invocation: store.invocation,
             ..from
         }
@@ -211,7 +215,8 @@ fn size(entry: &LdapSearchResultEntry) -> usize {
 
 /// What a cookie leaves to be told by this server.
 struct Since {
-    usn: u64,
+    objects: u64,
+    properties: u64,
     up_to_date: Vec<([u8; 16], u64)>,
 }
 
@@ -221,7 +226,7 @@ impl Since {
             .up_to_date
             .iter()
             .any(|(origin, usn)| *origin == stamp.origin && *usn >= stamp.origin_usn);
-        stamp.usn > self.usn && !known
+        stamp.usn > self.properties && !known
     }
 }
 
@@ -322,7 +327,8 @@ impl Store {
         let mut up_to_date = self.up_to_date.clone();
         up_to_date.insert(self.invocation, self.usn);
         Cookie {
-            usn: self.usn,
+            objects: self.usn,
+            properties: self.usn,
             invocation: self.invocation,
             up_to_date: up_to_date.into_iter().collect(),
         }
@@ -332,7 +338,8 @@ impl Store {
         // Numbers of another server, or of this one before it was restored, mean nothing here.
         let own = cookie.invocation == self.invocation;
         Since {
-            usn: if own { cookie.usn } else { 0 },
+            objects: if own { cookie.objects } else { 0 },
+            properties: if own { cookie.properties } else { 0 },
             up_to_date: cookie.up_to_date.clone(),
         }
     }
@@ -380,7 +387,7 @@ impl Cookie {
                 .unwrap_or(u32::MAX)
                 .to_le_bytes(),
         );
-        for number in [self.usn, 0, self.usn] {
+        for number in [self.objects, 0, self.properties] {
             out.extend(number.to_le_bytes());
         }
         out.extend(self.invocation);
@@ -400,8 +407,9 @@ impl Cookie {
             return None;
         }
         take(20)?;
-        let usn = number(take(8)?)?;
-        take(16)?;
+        let objects = number(take(8)?)?;
+        take(8)?;
+        let properties = number(take(8)?)?;
         let invocation = take(16)?.try_into().ok()?;
         take(8)?;
         let count = u32::from_le_bytes(take(4)?.try_into().ok()?);
@@ -411,7 +419,8 @@ impl Cookie {
             up_to_date.push((take(16)?.try_into().ok()?, number(take(8)?)?));
         }
         rest.is_empty().then_some(Self {
-            usn,
+            objects,
+            properties,
             invocation,
             up_to_date,
         })
@@ -426,8 +435,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cookie_comes_back_and_no_other_bytes_pass(usn: u64, invocation: [u8; 16], known: u64, junk: Vec<u8>) {
-            let cookie = Cookie { usn, invocation, up_to_date: vec![(invocation, known)] };
+        fn a_cookie_comes_back_and_no_other_bytes_pass(objects: u64, properties: u64, invocation: [u8; 16], known: u64, junk: Vec<u8>) {
+            let cookie = Cookie { objects, properties, invocation, up_to_date: vec![(invocation, known)] };
             let written = cookie.write();
             prop_assert_eq!(written.len(), 108);
             for cut in 0..written.len() {

@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 mod active_directory;
 mod binding;
+mod dirsync;
 mod fault;
 mod limit;
 mod search;

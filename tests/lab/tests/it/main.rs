@@ -10,6 +10,7 @@
 mod command_line;
 mod company;
 mod directory;
+mod dirsync;
 #[cfg(feature = "real-servers")]
 mod real_samba;
 #[cfg(feature = "real-servers")]
