@@ -15,4 +15,7 @@ mod dirsync;
 mod real_samba;
 #[cfg(feature = "real-servers")]
 mod real_slapd;
+mod sync;
+#[cfg(feature = "real-servers")]
+mod sync_transcript;
 mod tenant;
