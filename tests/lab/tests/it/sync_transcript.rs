@@ -16,7 +16,7 @@ pub(crate) struct Transcript {
     pub(crate) root: String,
     outside: String,
     names: BTreeMap<Vec<u8>, String>,
-    pub(crate) lines: Vec<String>,
+    pub(crate) steps: Vec<(String, Vec<String>)>,
 }
 
 impl Transcript {
@@ -27,7 +27,7 @@ impl Transcript {
             root: format!("ou=feed,{base}"),
             outside: format!("ou=outside,{base}"),
             names: BTreeMap::new(),
-            lines: Vec::new(),
+            steps: Vec::new(),
         };
         let (root, unit) = (&transcript.root, "organizationalUnit");
         let mut made: Vec<Change> = [
@@ -66,7 +66,7 @@ impl Transcript {
     }
 
     /// What happens, each under its name.
-    fn steps(&self) -> Vec<(&'static str, Vec<Change>)> {
+    fn changes(&self) -> Vec<(&'static str, Vec<Change>)> {
         let set = |dn: String, name: &str, values: &[&str]| Change::Modify {
             dn,
             modifications: vec![Modification::replace(name, values.iter().copied())],
@@ -169,7 +169,7 @@ impl Transcript {
         self.say("initial", &told);
         let told = consumer.refresh(ldap).await;
         self.say("nothing", &told);
-        for (name, changes) in self.steps() {
+        for (name, changes) in self.changes() {
             self.write(&changes);
             let told = consumer.refresh(ldap).await;
             self.say(name, &told);
@@ -221,7 +221,7 @@ impl Transcript {
             dn: self.root.clone(),
             modifications: vec![Modification::replace("description", [number.to_string()])],
         };
-        let steps: Vec<_> = self.steps().into_iter().enumerate().collect();
+        let steps: Vec<_> = self.changes().into_iter().enumerate().collect();
         let markers: Vec<Change> = steps.iter().map(|(number, _)| marker(*number)).collect();
         for ((_, (name, mut changes)), marker) in steps.into_iter().zip(markers) {
             changes.push(marker);
@@ -272,13 +272,16 @@ impl Transcript {
                 }
             })
             .collect();
-        // Sets come one by one in no order that is promised.
-        let sets = lines
-            .iter()
-            .take_while(|line| line.starts_with("set"))
-            .count();
-        lines[..sets].sort_unstable();
-        self.lines.push(format!("== {step}"));
-        self.lines.extend(lines);
+        // Sets, and then entries of a refresh, come in no order that is promised.
+        if !matches!(told.first(), Some(Message::Entry(.., Some(_)))) {
+            let sets = lines
+                .iter()
+                .take_while(|line| line.starts_with("set"))
+                .count();
+            let ends = lines.len().saturating_sub(1).max(sets);
+            lines[..sets].sort_unstable();
+            lines[sets..ends].sort_unstable();
+        }
+        self.steps.push((step.to_owned(), lines));
     }
 }
