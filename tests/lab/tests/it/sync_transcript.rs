@@ -16,6 +16,8 @@ pub(crate) struct Transcript {
     pub(crate) root: String,
     outside: String,
     names: BTreeMap<Vec<u8>, String>,
+    /// One who missed the last changes before the restart.
+    stale: Option<Consumer>,
     pub(crate) steps: Vec<(String, Vec<String>)>,
 }
 
@@ -27,6 +29,7 @@ impl Transcript {
             root: format!("ou=feed,{base}"),
             outside: format!("ou=outside,{base}"),
             names: BTreeMap::new(),
+            stale: None,
             steps: Vec::new(),
         };
         let (root, unit) = (&transcript.root, "organizationalUnit");
@@ -171,6 +174,9 @@ impl Transcript {
         self.say("nothing", &told);
         for (name, changes) in self.changes() {
             self.write(&changes);
+            if name == "moved in" {
+                self.stale = Some(consumer.clone());
+            }
             let told = consumer.refresh(ldap).await;
             self.say(name, &told);
         }
@@ -204,13 +210,21 @@ impl Transcript {
                 dn: self.dn("u3", "a"),
             },
         ]);
-        let mut stale = consumer.clone();
+        let mut other = consumer.clone();
         let told = consumer.refresh(ldap).await;
         self.say("restarted, current", &told);
-        // The restart lies between this cookie and now only for who had it before the restart.
-        stale.filter = "(uid=nobody)".to_owned();
-        let told = stale.refresh(ldap).await;
+        other.filter = "(uid=nobody)".into();
+        let told = other.refresh(ldap).await;
         self.say("another filter", &told);
+        let mut stale = self.stale.clone().unwrap();
+        for persist in [false, true] {
+            let told = if persist {
+                self.stale.as_ref().unwrap().persist(ldap).await.0
+            } else {
+                stale.refresh(ldap).await
+            };
+            self.say("a cookie older than the restart", &told);
+        }
     }
 
     /// refreshAndPersist: each step, up to the marker that follows it.
