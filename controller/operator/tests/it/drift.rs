@@ -24,7 +24,7 @@ impl Run {
         assert!(faults.is_empty());
         let stop = CancellationToken::new();
         let secrets = Some(lab.path("secrets"));
-        let run = FolderRun::start(manifests, secrets, None, None, stop.clone());
+        let run = FolderRun::start(manifests, secrets, None, None, None, stop.clone());
         let run = Self { lab, run, stop };
         let in_step = |report: &Report| {
             let plan = report.plan.as_ref();

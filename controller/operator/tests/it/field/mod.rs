@@ -134,7 +134,14 @@ impl Lab {
     fn begin(&self, resources: &[Value], mode: Option<Mode>) -> (FolderRun, CancellationToken) {
         let stop = CancellationToken::new();
         let manifests = Self::manifests(resources);
-        let run = FolderRun::start(manifests, Some(self.secrets()), None, mode, stop.clone());
+        let run = FolderRun::start(
+            manifests,
+            Some(self.secrets()),
+            None,
+            mode,
+            None,
+            stop.clone(),
+        );
         (run, stop)
     }
 
