@@ -114,7 +114,7 @@ fn someone(run: &Run) -> (Company, ObjectId, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_change_is_found_within_one_interval_and_corrected() {
-    let run = Run::start("Apply").await;
+    let run = Run::start("Apply, driftPolicy: Correct").await;
     let (_, _, id) = someone(&run);
     let before = run.user(&id);
     let group = run
@@ -170,6 +170,10 @@ async fn a_foreign_change_is_only_told_where_drift_is_reported_and_the_source_st
         json!(["department", "surname"])
     );
     assert!(drift["sample"][0]["since"].is_string());
+    assert_eq!(
+        drift["sample"][0]["anchor"].as_str().map(str::len),
+        Some(32)
+    );
     assert!(!drift.to_string().contains("Foreign") && !drift.to_string().contains("Secret"));
     run.one_interval().await;
     assert_eq!(run.lab.writes(), 0);
