@@ -114,7 +114,7 @@ fn someone(run: &Run) -> (Company, ObjectId, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_change_is_found_within_one_interval_and_corrected() {
-    let run = Run::start("Apply").await;
+    let run = Run::start("Apply, driftPolicy: Correct").await;
     let (_, _, id) = someone(&run);
     let before = run.user(&id);
     let group = run
