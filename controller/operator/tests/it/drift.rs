@@ -169,6 +169,12 @@ async fn a_foreign_change_is_only_told_where_drift_is_reported_and_the_source_st
         drift["sample"][0]["attributes"],
         json!(["department", "surname"])
     );
+    let user = run.user(&id);
+    let mut named = user.as_object().unwrap().iter();
+    let mark = named.find(|(name, _)| name.ends_with("_plumblineOwner"));
+    let mark = mark.unwrap().1.as_str().unwrap();
+    let anchor = drift["sample"][0]["anchor"].as_str().unwrap();
+    assert_eq!(mark.rsplit(':').next(), Some(anchor));
     assert!(drift["sample"][0]["since"].is_string());
     assert!(!drift.to_string().contains("Foreign") && !drift.to_string().contains("Secret"));
     run.one_interval().await;
