@@ -42,7 +42,7 @@ async fn an_initial_export_under_the_published_quota_fills_its_batches_and_keeps
         .map(|request| request.elapsed)
         .collect();
     let burst = 2_400;
-    let steady = (sent[sent.len() - 1] - sent[burst - 1]).as_secs_f64();
+    let steady = sent[sent.len() - 1].as_secs_f64() - sent[burst - 1].as_secs_f64();
     let permitted = steady * 20.0;
     let used = f64::from(u32::try_from(sent.len() - burst).unwrap());
     println!("{used} writes of {permitted} that were permitted in {steady} s");
