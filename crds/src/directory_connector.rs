@@ -35,8 +35,8 @@ use crate::{Duration, LocalRef, SecretAuth, ServerTrust, rule};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rule::immutable_optional("anchor").field_path(".anchor"))]
 pub struct DirectoryConnectorSpec {
-    /// What kind of server this is: `Auto` (default) asks the root DSE; `ActiveDirectory` includes Samba AD; `OpenLDAP`; `Generic` is
-    /// any other LDAPv3 server with `entryUUID`. A claim that the server contradicts is `Stalled/ServerTypeMismatch`.
+    /// What kind of server this is: `Auto` (default) asks the root DSE; `ActiveDirectory` includes Samba AD; `OpenLDAP`;
+    /// `DirectoryServer389` is 389 Directory Server; `FreeIPA`; `Generic` is any other LDAPv3 server with `entryUUID`. A claim that the server contradicts is `Stalled/ServerTypeMismatch`.
     #[serde(default)]
     pub r#type: ServerType,
     /// The servers, tried in this order until one answers; all must serve the same naming context. `ldaps://` speaks TLS from the
@@ -52,7 +52,7 @@ pub struct DirectoryConnectorSpec {
     #[x_kube(validation = rule::distinguished_name(), validation = rule::immutable("baseDN"))]
     pub base_dn: String,
     /// The attribute that names an object for life, if not the usual one: `mS-DS-ConsistencyGuid`, else `objectGUID` for users of Active
-    /// Directory, `objectGUID` for its groups, `entryUUID` elsewhere. Immutable, and may not be added or removed later.
+    /// Directory, `objectGUID` for its groups; `nsUniqueId` of 389 Directory Server; `ipaUniqueID` of FreeIPA; `entryUUID` elsewhere. Immutable, and may not be added or removed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anchor: Option<Anchor>,
     /// How to authenticate. Exactly one member must be set; `simple` is the only one so far.
@@ -76,6 +76,9 @@ pub enum ServerType {
     ActiveDirectory,
     #[serde(rename = "OpenLDAP")]
     OpenLdap,
+    DirectoryServer389,
+    #[serde(rename = "FreeIPA")]
+    FreeIpa,
     Generic,
 }
 
@@ -160,7 +163,7 @@ pub struct DirectoryConnectorStatus {
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// What the server turned out to be: `ActiveDirectory`, `OpenLDAP` or `Generic`.
+    /// What the server turned out to be: `ActiveDirectory`, `OpenLDAP`, `DirectoryServer389`, `FreeIPA` or `Generic`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub server_type: Option<String>,

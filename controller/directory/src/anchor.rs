@@ -1,7 +1,8 @@
 //! The source anchor of each kind of server: which attributes hold it, how it is read from an entry and how it is searched.
 //!
 //! Active Directory: `mS-DS-ConsistencyGuid`, else `objectGUID`, for users; `objectGUID` for everything else. Others:
-//! `entryUUID` (RFC 4530). A chosen attribute anchors users in its place.
+//! `nsUniqueId` of 389-ds, `ipaUniqueID` of FreeIPA, `entryUUID` (RFC 4530) elsewhere. A chosen attribute anchors users in its place; what
+//! the server itself names entries by is then their alternate, for that is what change feeds and tombstones speak of.
 
 use std::fmt::Write as _;
 
@@ -13,6 +14,8 @@ use plumbline_engine::{
 const OBJECT_GUID: &str = "objectguid";
 const CONSISTENCY_GUID: &str = "ms-ds-consistencyguid";
 const ENTRY_UUID: &str = "entryuuid";
+const NS_UNIQUE_ID: &str = "nsuniqueid";
+const IPA_UNIQUE_ID: &str = "ipauniqueid";
 
 /// How entries of one connector are anchored.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ impl AnchorRule {
         let mut names = match self.server_type {
             ServerType::ActiveDirectory => vec![OBJECT_GUID, CONSISTENCY_GUID],
             ServerType::OpenLdap | ServerType::Generic => vec![ENTRY_UUID],
+            ServerType::DirectoryServer389 => vec![NS_UNIQUE_ID],
+            ServerType::FreeIpa => vec![IPA_UNIQUE_ID, NS_UNIQUE_ID],
         };
         if let Some(chosen) = self.chosen.as_deref().filter(|c| !names.contains(c)) {
             names.push(chosen);
@@ -46,8 +51,8 @@ impl AnchorRule {
     pub(crate) fn attribute_of_users(&self) -> &str {
         match (&self.chosen, self.server_type) {
             (Some(chosen), _) => chosen,
-            (None, ServerType::ActiveDirectory) => OBJECT_GUID,
-            (None, ServerType::OpenLdap | ServerType::Generic) => ENTRY_UUID,
+            (None, ServerType::FreeIpa) => IPA_UNIQUE_ID,
+            (None, server_type) => server_id(server_type),
         }
     }
 
@@ -60,12 +65,20 @@ impl AnchorRule {
         if kind == EntryKind::User
             && let Some(chosen) = &self.chosen
         {
-            return (value(chosen, attributes), None);
+            let own = value(server_id(self.server_type), attributes);
+            return (value(chosen, attributes), own);
+        }
+        let guid = value(server_id(self.server_type), attributes);
+        // Containers have none.
+        if self.server_type == ServerType::FreeIpa && !attributes.get(IPA_UNIQUE_ID).is_empty() {
+            return (value(IPA_UNIQUE_ID, attributes), guid);
+        }
+        if self.server_type == ServerType::FreeIpa && kind != EntryKind::Container {
+            return (None, guid);
         }
         if self.server_type != ServerType::ActiveDirectory {
-            return (value(ENTRY_UUID, attributes), None);
+            return (guid, None);
         }
-        let guid = value(OBJECT_GUID, attributes);
         // A value of any other length is an anchor that nobody can name, not a missing one.
         if kind == EntryKind::User && !attributes.get(CONSISTENCY_GUID).is_empty() {
             return (value(CONSISTENCY_GUID, attributes), guid);
@@ -96,6 +109,15 @@ impl AnchorRule {
     }
 }
 
+/// The attribute that the server itself names entries by.
+fn server_id(server_type: ServerType) -> &'static str {
+    match server_type {
+        ServerType::ActiveDirectory => OBJECT_GUID,
+        ServerType::DirectoryServer389 | ServerType::FreeIpa => NS_UNIQUE_ID,
+        ServerType::OpenLdap | ServerType::Generic => ENTRY_UUID,
+    }
+}
+
 /// The form that the values of an attribute have.
 enum Form {
     Bytes,
@@ -106,7 +128,7 @@ enum Form {
 fn form(name: &str) -> Form {
     match name {
         OBJECT_GUID | CONSISTENCY_GUID => Form::Bytes,
-        ENTRY_UUID | "nsuniqueid" | "ipauniqueid" => Form::PrintedUuid,
+        ENTRY_UUID | NS_UNIQUE_ID | IPA_UNIQUE_ID => Form::PrintedUuid,
         _ => Form::Text,
     }
 }
@@ -152,7 +174,7 @@ fn escape(bytes: &[u8]) -> String {
 
 /// Dashes where the attribute's server puts them: RFC 4122, or four groups of eight on 389-ds.
 fn printed(name: &str, bytes: &[u8; 16]) -> String {
-    let dashes: &[usize] = if name == "nsuniqueid" {
+    let dashes: &[usize] = if name == NS_UNIQUE_ID {
         &[4, 8, 12]
     } else {
         &[4, 6, 8, 10]

@@ -3,7 +3,7 @@
 //! The client library drives a connection in a task of its own, which ends, or panics on malformed input, without saying
 //! why to whoever waits. So the task is kept, and asked what became of it when an answer does not come.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions,
@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
-    decode::{self, Item, RawEntry},
+    decode::{self, DecodeError, Item, RawEntry},
     error::{BINDING, CONNECTING, DirectoryError},
     result_code::ResultCode,
     settings::{Bind, Settings, Timeouts, starts_tls},
@@ -46,6 +46,10 @@ pub(crate) struct Answer {
     pub(crate) references: Vec<String>,
     pub(crate) controls: Vec<Control>,
 }
+
+/// Takes one item of a search with its controls, and says whether more is wanted.
+pub(crate) type Each<'a> =
+    dyn FnMut(Item, &[Control]) -> Result<ControlFlow<()>, DecodeError> + Send + 'a;
 
 /// A bound connection.
 pub(crate) struct Connection {
@@ -175,7 +179,7 @@ impl Connection {
             match decode::item(item).map_err(Interruption::Content)? {
                 Item::Entry(entry) => answer.entries.push(entry),
                 Item::Reference(urls) => answer.references.extend(urls),
-                Item::Intermediate => {}
+                Item::Intermediate { .. } => {}
             }
         }
         let mut result = stream.finish().await;
@@ -183,7 +187,55 @@ impl Connection {
         Ok((answer, result))
     }
 
-    fn refusal(&self, search: &Search<'_>, result: &LdapResult) -> DirectoryError {
+    /// Runs one search and hands on each item with its controls as it comes, until its result, which is returned whatever it is. An
+    /// item is waited for as long as it takes if `patience` is `None`. On `Break` the search is abandoned and there is no result.
+    pub(crate) async fn follow(
+        &mut self,
+        search: &Search<'_>,
+        patience: Option<Duration>,
+        each: &mut Each<'_>,
+    ) -> Result<Option<LdapResult>, DirectoryError> {
+        match self.hand_on(search, patience, each).await {
+            Ok(result) => Ok(result),
+            Err(Interruption::Library(error)) => Err(self.failure(search.doing, error).await),
+            Err(Interruption::Content(source)) => Err(DirectoryError::Undecodable {
+                server: self.server.clone(),
+                doing: search.doing,
+                source,
+            }),
+        }
+    }
+
+    async fn hand_on(
+        &mut self,
+        search: &Search<'_>,
+        patience: Option<Duration>,
+        each: &mut Each<'_>,
+    ) -> Result<Option<LdapResult>, Interruption> {
+        if let Some(patience) = patience {
+            self.ldap.with_timeout(patience);
+        }
+        let mut stream = self
+            .ldap
+            .with_controls(search.controls.clone())
+            .streaming_search(search.base, search.scope, search.filter, search.attributes)
+            .await?;
+        while let Some(item) = stream.next().await? {
+            let controls = item.1.clone();
+            let item = decode::item(item).map_err(Interruption::Content)?;
+            if each(item, &controls)
+                .map_err(Interruption::Content)?
+                .is_break()
+            {
+                let id = stream.ldap_handle().last_id();
+                self.ldap.abandon(id).await?;
+                return Ok(None);
+            }
+        }
+        Ok(Some(stream.finish().await))
+    }
+
+    pub(crate) fn refusal(&self, search: &Search<'_>, result: &LdapResult) -> DirectoryError {
         let server = self.server.clone();
         let source = ResultCode::from(result);
         let doing = search.doing;
@@ -240,7 +292,7 @@ impl Connection {
 
 enum Interruption {
     Library(LdapError),
-    Content(decode::DecodeError),
+    Content(DecodeError),
 }
 
 impl From<LdapError> for Interruption {

@@ -15,7 +15,7 @@ const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
 
 /// A message that is not what the protocol says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("its {message} has no proper {part} (RFC 4511)")]
+#[error("its {message} has no proper {part}")]
 pub struct DecodeError {
     pub message: &'static str,
     pub part: &'static str,
@@ -36,8 +36,11 @@ pub(crate) enum Item {
     Entry(RawEntry),
     /// URLs of the servers that hold a part of what was asked for.
     Reference(Vec<String>),
-    /// RFC 4511 §4.13: nothing that was asked for.
-    Intermediate,
+    /// RFC 4511 §4.13: an OID and its value.
+    Intermediate {
+        name: Vec<u8>,
+        value: Vec<u8>,
+    },
 }
 
 /// Reads one item of a search.
@@ -45,7 +48,7 @@ pub(crate) fn item(item: ResultEntry) -> Result<Item, DecodeError> {
     match item.0.id {
         ENTRY => entry(item.0).map(Item::Entry),
         REFERENCE => reference(item.0).map(Item::Reference),
-        INTERMEDIATE => Ok(Item::Intermediate),
+        INTERMEDIATE => intermediate(item.0),
         _ => Err(DecodeError {
             message: "search answer",
             part: "type",
@@ -93,6 +96,22 @@ fn reference(tag: StructureTag) -> Result<Vec<String>, DecodeError> {
             message: "search reference",
             part: "URL",
         })
+}
+
+fn intermediate(tag: StructureTag) -> Result<Item, DecodeError> {
+    let wrong = |part| DecodeError {
+        message: "intermediate response",
+        part,
+    };
+    let (mut name, mut value) = (Vec::new(), Vec::new());
+    for part in children(tag).ok_or(wrong("body"))? {
+        match part.id {
+            0 => name = bytes(part).ok_or(wrong("name"))?,
+            1 => value = bytes(part).ok_or(wrong("value"))?,
+            _ => {}
+        }
+    }
+    Ok(Item::Intermediate { name, value })
 }
 
 /// The cookie of the paged results control; `None` when there is no such control, empty after the last page.

@@ -7,7 +7,9 @@ use ldap3::LdapError;
 use plumbline_engine::{entry::ServerType, port::Failure, reason::Reason};
 use thiserror::Error;
 
-use crate::{bind, decode::DecodeError, range::RangeError, result_code::ResultCode, tls};
+use crate::{
+    bind, decode::DecodeError, feed::FeedKind, range::RangeError, result_code::ResultCode, tls,
+};
 
 /// Why a directory could not be read.
 #[derive(Debug, Error)]
@@ -90,6 +92,12 @@ pub enum DirectoryError {
         "{server} does not find an entry by its own `{attribute}`, so a search by anchor proves nothing"
     )]
     AnchorNotSearchable { server: String, attribute: String },
+    #[error("{server} cannot be followed by {feed}, as `changes.detect` says: {why}")]
+    FeedNotOffered {
+        server: String,
+        feed: FeedKind,
+        why: String,
+    },
     #[error("no naming context of {server} holds `baseDN` `{base_dn}`")]
     NoNamingContext { server: String, base_dn: String },
     #[error(
@@ -166,9 +174,10 @@ impl DirectoryError {
 impl Failure for DirectoryError {
     fn reason(&self) -> Reason {
         match self {
-            Self::InvalidServer { .. } | Self::InvalidAnchor { .. } | Self::InvalidCa { .. } => {
-                Reason::InvalidSpec
-            }
+            Self::InvalidServer { .. }
+            | Self::InvalidAnchor { .. }
+            | Self::InvalidCa { .. }
+            | Self::FeedNotOffered { .. } => Reason::InvalidSpec,
             Self::EmptyCredential { .. } | Self::BindRefused { .. } => Reason::BindFailed,
             Self::TlsUnavailable { .. } | Self::Tls { .. } | Self::StartTlsRefused { .. } => {
                 Reason::TLSFailed
@@ -230,6 +239,9 @@ impl Failure for DirectoryError {
                 10 => "the server sends this search elsewhere: name the server that holds `baseDN` in `servers`".to_owned(),
                 _ => return None,
             },
+            Self::FeedNotOffered { .. } => {
+                "set `changes.detect` to Auto, or enable the feed on the server and give the account its rights".to_owned()
+            }
             Self::ServerTypeMismatch { .. } => "correct `type`, or set it to Auto".to_owned(),
             _ => return None,
         })

@@ -40,7 +40,10 @@ const CONTAINERS: [&str; 9] = [
 pub(crate) fn filter(server_type: ServerType) -> &'static str {
     match server_type {
         ServerType::ActiveDirectory => ACTIVE_DIRECTORY_FILTER,
-        ServerType::OpenLdap | ServerType::Generic => LDAP_FILTER,
+        ServerType::OpenLdap
+        | ServerType::DirectoryServer389
+        | ServerType::FreeIpa
+        | ServerType::Generic => LDAP_FILTER,
     }
 }
 
@@ -48,7 +51,10 @@ pub(crate) fn filter(server_type: ServerType) -> &'static str {
 pub(crate) fn user_filter(server_type: ServerType) -> &'static str {
     match server_type {
         ServerType::ActiveDirectory => "(&(objectCategory=person)(objectClass=user))",
-        ServerType::OpenLdap | ServerType::Generic => {
+        ServerType::OpenLdap
+        | ServerType::DirectoryServer389
+        | ServerType::FreeIpa
+        | ServerType::Generic => {
             "(|(objectClass=person)(objectClass=inetOrgPerson)(objectClass=account)(objectClass=posixAccount))"
         }
     }
@@ -58,7 +64,10 @@ pub(crate) fn user_filter(server_type: ServerType) -> &'static str {
 pub(crate) fn attributes(server_type: ServerType) -> &'static [&'static str] {
     match server_type {
         ServerType::ActiveDirectory => &["objectclass", "grouptype"],
-        ServerType::OpenLdap | ServerType::Generic => &["objectclass"],
+        ServerType::OpenLdap
+        | ServerType::DirectoryServer389
+        | ServerType::FreeIpa
+        | ServerType::Generic => &["objectclass"],
     }
 }
 

@@ -10,6 +10,7 @@ mod connection;
 mod decode;
 mod deleted;
 mod error;
+mod feed;
 mod find;
 mod kind;
 mod page;
@@ -22,6 +23,7 @@ mod source;
 mod tls;
 
 pub use error::DirectoryError;
+pub use feed::{Detect, FeedFacts, FeedKind};
 pub use server::{DeletedObjects, ServerFacts};
-pub use settings::{Bind, PAGE_SIZE, Settings, Timeouts};
+pub use settings::{Bind, FULL_READS, PAGE_SIZE, Settings, Timeouts};
 pub use source::DirectorySource;

@@ -4,8 +4,12 @@
 //! An entry is handed on whole or the read fails. Nothing is left out because it cannot be understood: a DN that is not
 //! UTF-8 and a missing anchor are handed on for the engine to set aside.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::atomic::{AtomicI64, Ordering},
+};
 
+use jiff::Timestamp;
 use ldap3::Scope;
 use plumbline_engine::{
     anchor::Anchor,
@@ -18,6 +22,7 @@ use crate::{
     connection::{Connection, Search},
     decode::RawEntry,
     error::DirectoryError,
+    feed::timestamps,
     find,
     kind::{self, Kind},
     page::Pages,
@@ -69,6 +74,8 @@ pub(crate) struct Plan<'a> {
     attributes: Vec<String>,
     base_dn: &'a str,
     page_size: u16,
+    /// The newest `modifyTimestamp` so far, in seconds.
+    newest: AtomicI64,
 }
 
 impl<'a> Plan<'a> {
@@ -87,6 +94,8 @@ impl<'a> Plan<'a> {
         attributes.extend(rule.attributes().into_iter().map(str::to_owned));
         if server_type == ServerType::ActiveDirectory {
             attributes.insert(CHANGE_NUMBER.to_owned());
+        } else {
+            attributes.insert(timestamps::ATTRIBUTE.to_owned());
         }
         Self {
             server_type,
@@ -99,7 +108,25 @@ impl<'a> Plan<'a> {
             attributes: attributes.into_iter().collect(),
             base_dn: &settings.base_dn,
             page_size: settings.page_size,
+            newest: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// The newest `modifyTimestamp` among the entries that were read.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        Timestamp::from_second(self.newest.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Reads the entries below the connector's base that match a filter.
+    pub(crate) async fn matching(
+        &self,
+        connection: &mut Connection,
+        filter: &str,
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<(), DirectoryError> {
+        self.search(connection, self.base_dn, filter, events)
+            .await?;
+        Ok(())
     }
 
     /// Reads everything below `base` and returns the references that came along.
@@ -125,11 +152,15 @@ impl<'a> Plan<'a> {
             let terms: String = terms.collect();
             if !terms.is_empty() {
                 let filter = format!("(&{}(|{terms}))", kind::filter(self.server_type));
-                self.search(connection, self.base_dn, &filter, events)
-                    .await?;
+                self.matching(connection, &filter, events).await?;
             }
         }
         Ok(())
+    }
+
+    /// What a read asks for.
+    pub(crate) fn attributes(&self) -> &[String] {
+        &self.attributes
     }
 
     async fn search(
@@ -164,7 +195,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The entry that was sent; `None` for one that takes no part.
-    async fn entry(
+    pub(crate) async fn entry(
         &self,
         connection: &mut Connection,
         raw: RawEntry,
@@ -176,6 +207,11 @@ impl<'a> Plan<'a> {
         };
         let dn = String::from_utf8_lossy(&dn).into_owned();
         let all = complete(connection, &dn, assembled).await?;
+        if let [time] = all.get(timestamps::ATTRIBUTE)
+            && let Some(time) = timestamps::time(time)
+        {
+            self.newest.fetch_max(time.as_second(), Ordering::Relaxed);
+        }
         let (anchor, alternate, kind) = match kind {
             Kind::Known(kind) => {
                 let (anchor, alternate) = self.rule.read(kind, &all);

@@ -7,6 +7,7 @@ use plumbline_engine::entry::{Attributes, ServerType};
 use crate::{
     connection::{Connection, Search},
     error::{DirectoryError, ROOT_DSE},
+    feed::FeedFacts,
     range,
 };
 
@@ -25,6 +26,8 @@ pub struct ServerFacts {
     pub deleted_objects: DeletedObjects,
     /// Where the server refers to for parts below the base that it does not hold.
     pub subordinate_contexts: Vec<String>,
+    /// How changes are found.
+    pub feed: FeedFacts,
 }
 
 /// Whether deletions can be seen.
@@ -44,6 +47,11 @@ pub(crate) struct RootDse {
     pub(crate) server_type: ServerType,
     pub(crate) vendor: Option<String>,
     pub(crate) naming_contexts: Vec<String>,
+    /// Of 389-ds: another value after every start.
+    pub(crate) data_version: String,
+    /// First and last record of the retro changelog of 389-ds.
+    pub(crate) change_numbers: Option<(u64, u64)>,
+    pub(crate) subschema: Option<String>,
     /// Contexts that Active Directory always refers to from the domain's head: configuration and DNS zones.
     pub(crate) own_contexts: Vec<String>,
 }
@@ -94,7 +102,11 @@ impl RootDse {
             .cloned()
             .chain(configuration)
             .collect();
+        let number = |name: &str| texts(name).first()?.parse().ok();
         Self {
+            data_version: texts("dataversion").concat(),
+            change_numbers: number("firstchangenumber").zip(number("lastchangenumber")),
+            subschema: texts("subschemasubentry").into_iter().next(),
             server_type: detect(root),
             vendor: (!vendor.is_empty()).then(|| vendor.join(" ")),
             naming_contexts,
@@ -138,6 +150,16 @@ fn detect(root: &Attributes) -> ServerType {
         || has("structuralobjectclass", "OpenLDAProotDSE")
     {
         ServerType::OpenLdap
+    } else if !root.get("ipadomainlevel").is_empty()
+        || !root.get("ipatopologypluginversion").is_empty()
+    {
+        ServerType::FreeIpa
+    } else if root
+        .get("vendorversion")
+        .iter()
+        .any(|version| version.starts_with(b"389-Directory/"))
+    {
+        ServerType::DirectoryServer389
     } else {
         ServerType::Generic
     }
@@ -186,6 +208,14 @@ mod tests {
         assert_eq!(detect(&lds), ServerType::Generic);
         let openldap = attributes(&[("objectClass", &["top", "OpenLDAProotDSE"])]);
         assert_eq!(detect(&openldap), ServerType::OpenLdap);
+        let version: (&str, &[&str]) = ("vendorVersion", &["389-Directory/2.3.1 B2025.016.1616"]);
+        assert_eq!(
+            detect(&attributes(&[version])),
+            ServerType::DirectoryServer389
+        );
+        // A 389-ds with plug-ins of its own.
+        let ipa = attributes(&[version, ("ipaDomainLevel", &["1"])]);
+        assert_eq!(detect(&ipa), ServerType::FreeIpa);
         assert_eq!(detect(&Attributes::default()), ServerType::Generic);
     }
 

@@ -6,10 +6,13 @@ use std::time::Duration;
 use plumbline_engine::entry::ServerType;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::error::DirectoryError;
+use crate::{error::DirectoryError, feed::Detect};
 
 /// Entries asked for with each page. Active Directory sends at most 1,000; the client library buffers a page.
 pub const PAGE_SIZE: u16 = 500;
+
+/// How long a deletion may stay unseen where only complete reads show it.
+pub const FULL_READS: Duration = Duration::from_secs(15 * 60);
 
 /// How to reach and read one directory.
 #[derive(Clone, Debug)]
@@ -30,6 +33,11 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Entries per page, 1 to 1,000; see [`PAGE_SIZE`].
     pub page_size: u16,
+    /// How changes are found.
+    pub detect: Detect,
+    /// Time from one complete read to the next where changes are found by `modifyTimestamp`, which shows no deletions; see
+    /// [`FULL_READS`].
+    pub full_reads: Duration,
 }
 
 /// How to sign in to the directory.

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -23,6 +24,7 @@ use crate::{
     connection::{Connection, Search},
     deleted,
     error::DirectoryError,
+    feed::{self, Feed, FeedFacts, Passed, Step, Visit, cursor::Binding},
     find::{self, Place},
     read,
     server::{DeletedObjects, RootDse, ServerFacts},
@@ -41,6 +43,8 @@ pub struct DirectorySource {
     /// Shown by the first server; the others must be of the same.
     server_type: Option<ServerType>,
     subordinate: BTreeSet<String>,
+    /// What a feed holds open outlives sessions.
+    feed: Option<Feed>,
 }
 
 /// A connection and what its server is.
@@ -49,6 +53,8 @@ struct Session {
     connection: Connection,
     server: RootDse,
     index: usize,
+    /// Once it was chosen.
+    feed: Option<FeedFacts>,
 }
 
 impl DirectorySource {
@@ -67,6 +73,7 @@ impl DirectorySource {
             preferred: 0,
             server_type,
             subordinate: BTreeSet::new(),
+            feed: None,
         })
     }
 
@@ -103,6 +110,12 @@ impl DirectorySource {
             .into_iter()
             .filter(|url| session.server.is_subordinate(url))
             .collect();
+        let request = ReadRequest::default();
+        let rule = self.rule(session);
+        let mut feed = self.chosen(session, &rule, &request).await?;
+        if let Some(remark) = self.feed.as_ref().and_then(Feed::remark) {
+            remark.clone_into(&mut feed.why);
+        }
         Ok(ServerFacts {
             server_type: session.server.server_type,
             vendor: session.server.vendor.clone(),
@@ -110,6 +123,7 @@ impl DirectorySource {
             naming_contexts: session.server.naming_contexts.clone(),
             deleted_objects,
             subordinate_contexts: self.subordinate.iter().cloned().collect(),
+            feed,
         })
     }
 
@@ -169,6 +183,7 @@ impl DirectorySource {
             connection,
             server,
             index,
+            feed: None,
         };
         self.check_type(&session)?;
         tracing::info!(
@@ -232,18 +247,97 @@ impl DirectorySource {
         deleted::visibility(&mut session.connection, server_type, context).await
     }
 
-    async fn read_all(
+    /// The feed for this session, chosen once.
+    async fn chosen(
+        &self,
+        session: &mut Session,
+        rule: &AnchorRule,
+        request: &ReadRequest,
+    ) -> Result<FeedFacts, DirectoryError> {
+        if let Some(facts) = &session.feed {
+            return Ok(facts.clone());
+        }
+        let facts = feed::choose(&mut self.visit(session, rule, request)).await?;
+        session.feed = Some(facts.clone());
+        Ok(facts)
+    }
+
+    fn visit<'a>(
+        &'a self,
+        session: &'a mut Session,
+        rule: &'a AnchorRule,
+        request: &'a ReadRequest,
+    ) -> Visit<'a> {
+        Visit {
+            connection: &mut session.connection,
+            server: &session.server,
+            settings: &self.settings,
+            tls: &self.tls,
+            rule,
+            request,
+        }
+    }
+
+    async fn read_from(
         &mut self,
         session: &mut Session,
         request: &ReadRequest,
-        cause: Cause,
+        start: Start<'_>,
         events: &mut (dyn FnMut(Import) + Send),
     ) -> Result<(), DirectoryError> {
-        let at = Timestamp::now();
         read::check_base(&mut session.connection, &self.settings.base_dn).await?;
+        let rule = self.rule(session);
+        let kind = self.chosen(session, &rule, request).await?.kind;
+        // Taken out, so that one whose read failed or was cancelled begins anew.
+        let mut feed = match self.feed.take() {
+            Some(feed) if feed.kind() == kind => feed,
+            _ => Feed::new(kind),
+        };
+        let mut visit = self.visit(session, &rule, request);
+        let binding = Binding::new(kind, feed.server(&visit), &visit);
+        let cause = match start {
+            Start::Complete(cause) => cause,
+            Start::After(cursor) => match binding.open(cursor) {
+                Err(cause) => cause,
+                Ok(position) => match feed.changes(&mut visit, position, events).await? {
+                    Step::Complete(cause) => cause,
+                    Step::To(position) => {
+                        let cursor = Some(binding.seal(&position));
+                        self.feed = Some(feed);
+                        events(Import::End { cursor });
+                        return Ok(());
+                    }
+                },
+            },
+        };
+        let began = Instant::now();
+        let mark = feed.mark(&mut visit).await?;
+        let newest = self
+            .read_all(session, &rule, request, cause, events)
+            .await?;
+        let passed = Passed {
+            newest,
+            took: began.elapsed(),
+        };
+        let position = feed.settle(mark, passed, &self.visit(session, &rule, request));
+        let cursor = position.map(|position| binding.seal(&position));
+        self.feed = Some(feed);
+        events(Import::End { cursor });
+        Ok(())
+    }
+
+    /// Everything but the `End`; gives the newest `modifyTimestamp` that came.
+    async fn read_all(
+        &mut self,
+        session: &mut Session,
+        rule: &AnchorRule,
+        request: &ReadRequest,
+        cause: Cause,
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<Option<Timestamp>, DirectoryError> {
+        let at = Timestamp::now();
         let deleted_objects = self.deleted_objects(session).await?;
         let server_type = session.server.server_type;
-        let rule = self.rule(session);
         let tombstones = deleted_objects == DeletedObjects::Readable;
         events(Import::Begin {
             at,
@@ -251,27 +345,27 @@ impl DirectorySource {
             tombstones,
             extent: Extent::Complete(cause),
         });
-        let plan = read::Plan::new(server_type, &rule, request, &self.settings);
+        let plan = read::Plan::new(server_type, rule, request, &self.settings);
         let base = &self.settings.base_dn;
         let references: HashSet<String> = plan.below(&mut session.connection, base, events).await?;
         self.subordinate = references
             .into_iter()
             .filter(|url| session.server.is_subordinate(url))
             .collect();
+        let newest = plan.newest();
         if tombstones
             && let Some(context) = session.server.naming_context_of(&self.settings.base_dn)
         {
             deleted::read(
                 &mut session.connection,
-                &rule,
+                rule,
                 context,
                 self.settings.page_size,
                 events,
             )
             .await?;
         }
-        events(Import::End { cursor: None });
-        Ok(())
+        Ok(newest)
     }
 
     async fn read_below(
@@ -294,9 +388,14 @@ impl DirectorySource {
             },
         });
         let plan = read::Plan::new(server_type, &rule, request, &self.settings);
-        match plan.below(&mut session.connection, &dn, events).await {
+        // 389-ds answers a search below what was renamed away with success, no entries and no paging control.
+        let outcome = match read::check_base(&mut session.connection, &dn).await {
+            Ok(()) => plan.below(&mut session.connection, &dn, events).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match outcome {
             // There is nothing there any more.
-            Ok(_) | Err(DirectoryError::BaseNotFound { .. }) => {}
+            Ok(()) | Err(DirectoryError::BaseNotFound { .. }) => {}
             Err(error) => return Err(error),
         }
         events(Import::End { cursor: None });
@@ -336,12 +435,8 @@ impl Source for DirectorySource {
         start: Start<'_>,
         events: &mut (dyn FnMut(Import) + Send),
     ) -> Result<(), DirectoryError> {
-        let cause = match start {
-            Start::Complete(cause) => cause,
-            Start::After(_) => Cause::NoFeed,
-        };
         let mut session = self.session().await?;
-        let outcome = self.read_all(&mut session, request, cause, events).await;
+        let outcome = self.read_from(&mut session, request, start, events).await;
         self.keep(session, &outcome);
         outcome
     }
@@ -374,6 +469,9 @@ impl Source for DirectorySource {
     }
 
     async fn changed(&mut self) -> Result<(), DirectoryError> {
-        std::future::pending().await
+        match &mut self.feed {
+            Some(feed) => feed.changed().await,
+            None => std::future::pending().await,
+        }
     }
 }

@@ -39,6 +39,10 @@ pub enum EntryKind {
 pub enum ServerType {
     ActiveDirectory,
     OpenLdap,
+    /// 389 Directory Server.
+    DirectoryServer389,
+    /// A 389 Directory Server with FreeIPA's own schema and plug-ins.
+    FreeIpa,
     /// Any other LDAP server; anchored by `entryUUID` (RFC 4530) unless an anchor attribute is chosen.
     Generic,
 }
@@ -49,6 +53,8 @@ impl ServerType {
         match self {
             Self::ActiveDirectory => "ActiveDirectory",
             Self::OpenLdap => "OpenLDAP",
+            Self::DirectoryServer389 => "DirectoryServer389",
+            Self::FreeIpa => "FreeIPA",
             Self::Generic => "Generic",
         }
     }

@@ -64,7 +64,7 @@ fn a_chosen_attribute_anchors_users_only_and_must_have_one_value() {
     let entry = attributes(&[("entryUUID", uuid), ("employeeNumber", &[b"E42"])]);
     assert_eq!(
         rule.read(EntryKind::User, &entry),
-        (Some(Anchor::Text("E42".into())), None)
+        (Some(Anchor::Text("E42".into())), Some(Anchor::Uuid(GUID)))
     );
     assert_eq!(
         rule.read(EntryKind::SecurityGroup, &entry),
@@ -77,8 +77,30 @@ fn a_chosen_attribute_anchors_users_only_and_must_have_one_value() {
         &[b"\xff"],
     ] {
         let entry = attributes(&[("entryUUID", uuid), ("employeeNumber", values)]);
-        assert_eq!(rule.read(EntryKind::User, &entry), (None, None));
+        assert_eq!(
+            rule.read(EntryKind::User, &entry),
+            (None, Some(Anchor::Uuid(GUID)))
+        );
     }
+}
+
+#[test]
+fn entries_of_389_ds_and_free_ipa_bear_the_name_that_changes_are_told_by() {
+    let unique: &[&[u8]] = &[b"0b0b04e7-f0863444-ab9cd49a-2093acb4"];
+    let ipa: &[&[u8]] = &[b"66446001-199a-11b2-6644-6001aabb11b2"];
+    let own = Some(Anchor::Uuid(GUID));
+    let entry = attributes(&[("nsUniqueId", unique), ("ipaUniqueID", ipa)]);
+    let rule = AnchorRule::new(ServerType::DirectoryServer389, None);
+    assert_eq!(rule.read(EntryKind::User, &entry), (own.clone(), None));
+    let rule = AnchorRule::new(ServerType::FreeIpa, None);
+    let anchor = Anchor::from_printed_uuid("66446001-199a-11b2-6644-6001aabb11b2");
+    for kind in [EntryKind::User, EntryKind::SecurityGroup] {
+        assert_eq!(rule.read(kind, &entry), (anchor.clone(), own.clone()));
+    }
+    // A staged user has no anchor yet; a container never has one of its own.
+    let entry = attributes(&[("nsUniqueId", unique)]);
+    assert_eq!(rule.read(EntryKind::User, &entry), (None, own.clone()));
+    assert_eq!(rule.read(EntryKind::Container, &entry), (own, None));
 }
 
 #[test]

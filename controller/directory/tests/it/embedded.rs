@@ -1,6 +1,8 @@
 //! Against the lab's embedded directory, which does what Windows does and Samba does not, and fails where it is told to.
 
-use plumbline_directory::{Bind, DeletedObjects, DirectorySource, PAGE_SIZE, Settings, Timeouts};
+use plumbline_directory::{
+    Bind, DeletedObjects, Detect, DirectorySource, FULL_READS, PAGE_SIZE, Settings, Timeouts,
+};
 use plumbline_engine::{
     anchor::Anchor,
     entry::{EntryKind, ServerType},
@@ -75,6 +77,8 @@ async fn start(profile: Profile, base: &str, entries: Vec<Entry>) -> (Directory,
         ca_pem: Some(directory.ca_pem().as_bytes().to_vec()),
         timeouts: Timeouts::default(),
         page_size: PAGE_SIZE,
+        detect: Detect::Auto,
+        full_reads: FULL_READS,
     };
     (directory, settings)
 }

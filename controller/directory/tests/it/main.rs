@@ -1,4 +1,4 @@
-//! What the directory crate does against servers: scripted and embedded ones in the quick loop, OpenLDAP and Samba behind the
+//! What the directory crate does against servers: scripted and embedded ones in the quick loop, OpenLDAP, 389-ds and Samba behind the
 //! feature `real-servers`, where a missing server is a failure.
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +11,12 @@ mod reading;
 mod scripted;
 mod scripted_server;
 
+#[cfg(feature = "real-servers")]
+mod company;
+#[cfg(feature = "real-servers")]
+mod consumer;
+#[cfg(feature = "real-servers")]
+mod following;
 #[cfg(feature = "real-servers")]
 mod memory;
 #[cfg(feature = "real-servers")]

@@ -11,12 +11,14 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 /// A running proxy.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     left: Arc<AtomicUsize>,
+    cut: Arc<Notify>,
     listener: tokio::task::JoinHandle<()>,
 }
 
@@ -32,13 +34,17 @@ impl Proxy {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let left = Arc::new(AtomicUsize::new(usize::MAX));
-        let shared = Arc::clone(&left);
+        let (shared, cut) = (Arc::clone(&left), Arc::new(Notify::new()));
+        let severed = Arc::clone(&cut);
         let listener = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let left = Arc::clone(&shared);
+                let (left, cut) = (Arc::clone(&shared), Arc::clone(&severed));
                 tokio::spawn(async move {
                     if let Ok(server) = TcpStream::connect(target).await {
-                        relay(client, server, &left).await;
+                        tokio::select! {
+                            () = relay(client, server, &left) => {}
+                            () = cut.notified() => {}
+                        }
                     }
                 });
             }
@@ -46,8 +52,14 @@ impl Proxy {
         Self {
             address,
             left,
+            cut,
             listener,
         }
+    }
+
+    /// Ends all connections there are; new ones are taken.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_waiters();
     }
 
     /// From now on so many bytes come from the server, over all connections.

@@ -11,7 +11,7 @@ use ldap3_proto::{
         LdapSearchRequest, LdapSearchResultEntry, LdapSearchScope,
     },
 };
-use plumbline_directory::{Bind, Settings, Timeouts};
+use plumbline_directory::{Bind, Detect, FULL_READS, FeedKind, Settings, Timeouts};
 use plumbline_lab::tls::TestCa;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -95,6 +95,9 @@ pub(crate) fn settings(url: &str, ca_pem: Vec<u8>) -> Settings {
         ca_pem: Some(ca_pem),
         timeouts: Timeouts::default(),
         page_size: 500,
+        // The scripts are about reads; choosing a feed would ask them something else.
+        detect: Detect::Only(FeedKind::FullRead),
+        full_reads: FULL_READS,
     }
 }
 

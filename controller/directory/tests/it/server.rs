@@ -1,23 +1,26 @@
-//! Real servers for tests: OpenLDAP and Samba AD by the scripts in `tests/`, each on a loopback address of its own, gone when
+//! Real servers for tests: OpenLDAP, 389-ds and Samba AD by the scripts in `tests/`, each on a loopback address of its own, gone when
 //! the value is dropped.
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use plumbline_directory::{Bind, PAGE_SIZE, Settings, Timeouts};
+use plumbline_directory::{Bind, Detect, FULL_READS, PAGE_SIZE, Settings, Timeouts};
 use tempfile::TempDir;
 
 /// Where OpenLDAP listens; also a name in its certificate.
 pub(crate) const OPENLDAP_ADDRESS: &str = "127.0.0.21";
+/// Where 389-ds listens; also a name in its certificate.
+const DS389_ADDRESS: &str = "127.0.0.23";
 /// Samba's ports are fixed, so its address must be its own.
 const SAMBA_ADDRESS: &str = "127.0.0.12";
 
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind((OPENLDAP_ADDRESS, 0)).unwrap();
+fn free_port(address: &str) -> u16 {
+    let listener = std::net::TcpListener::bind((address, 0)).unwrap();
     listener.local_addr().unwrap().port()
 }
 
@@ -31,7 +34,7 @@ pub(crate) struct Server {
 impl Server {
     /// OpenLDAP with five people and three groups, on ports of its own.
     pub(crate) fn openldap(options: &[(&str, &str)]) -> Self {
-        let ports = [free_port(), free_port()].map(|port| port.to_string());
+        let ports = [(); 2].map(|()| free_port(OPENLDAP_ADDRESS).to_string());
         let mut all = vec![
             ("OL_IP", OPENLDAP_ADDRESS),
             ("OL_PORT", &ports[0]),
@@ -42,6 +45,49 @@ impl Server {
         let server = Self::start("openldap", &all);
         server.run(&["seed"]);
         server
+    }
+
+    /// 389-ds with the same people and groups, on ports of its own.
+    pub(crate) fn ds389(options: &[(&str, &str)]) -> Self {
+        let ports = [(); 2].map(|()| free_port(DS389_ADDRESS).to_string());
+        let mut all = vec![
+            ("DS_IP", DS389_ADDRESS),
+            ("DS_PORT", &ports[0]),
+            ("DS_TLS_PORT", &ports[1]),
+        ];
+        all.extend_from_slice(options);
+        let server = Self::start("ds389", &all);
+        server.run(&["seed"]);
+        server
+    }
+
+    /// Host and port for TLS from the first byte.
+    pub(crate) fn ldaps_address(&self) -> SocketAddr {
+        let url = self.fact(&format!("{}_LDAPS_URL", self.prefix()));
+        url.trim_start_matches("ldaps://").parse().unwrap()
+    }
+
+    /// The address alone, which its certificate names.
+    pub(crate) fn address(&self) -> &'static str {
+        match self.prefix() {
+            "OL" => OPENLDAP_ADDRESS,
+            "DS" => DS389_ADDRESS,
+            _ => SAMBA_ADDRESS,
+        }
+    }
+
+    /// Plain URL, DN and password of the account that may do everything.
+    pub(crate) fn administrator(&self) -> (String, String, String) {
+        let fact = |name: &str| self.fact(&format!("{}_{name}", self.prefix()));
+        (fact("LDAP_URL"), fact("BIND_DN"), fact("BIND_PASSWORD"))
+    }
+
+    /// What the names of its facts begin with.
+    fn prefix(&self) -> &'static str {
+        ["OL", "DS", "AD"]
+            .into_iter()
+            .find(|prefix| self.facts.contains_key(&format!("{prefix}_CA_FILE")))
+            .unwrap()
     }
 
     /// The Samba domain controller that all tests share: it takes half a minute to make. It has the account `svc-reader`.
@@ -156,37 +202,24 @@ impl Server {
     }
 
     pub(crate) fn ca(&self) -> Vec<u8> {
-        let name = if self.facts.contains_key("OL_CA_FILE") {
-            "OL_CA_FILE"
-        } else {
-            "AD_CA_FILE"
-        };
-        std::fs::read(self.fact(name)).unwrap()
+        std::fs::read(self.fact(&format!("{}_CA_FILE", self.prefix()))).unwrap()
     }
 
     /// Settings for the account with least rights.
     pub(crate) fn settings(&self) -> Settings {
-        let (url, base, username, password) = if self.facts.contains_key("OL_SUFFIX") {
-            (
-                "OL_LDAPS_URL",
-                "OL_SUFFIX",
-                self.fact("OL_READER_DN"),
-                self.fact("OL_READER_PASSWORD"),
-            )
+        let fact = |name: &str| self.fact(&format!("{}_{name}", self.prefix()));
+        let (base, username, password) = if self.prefix() == "AD" {
+            let base = fact("BASE_DN");
+            let username = format!("CN=svc-reader,OU=Service Accounts,{base}");
+            (base, username, "Read-Pa55word!".to_owned())
         } else {
-            let base = self.fact("AD_BASE_DN");
-            (
-                "AD_LDAPS_URL",
-                "AD_BASE_DN",
-                format!("CN=svc-reader,OU=Service Accounts,{base}"),
-                "Read-Pa55word!".to_owned(),
-            )
+            (fact("SUFFIX"), fact("READER_DN"), fact("READER_PASSWORD"))
         };
         Settings {
             name: "test".to_owned(),
             server_type: None,
-            servers: vec![self.fact(url)],
-            base_dn: self.fact(base),
+            servers: vec![fact("LDAPS_URL")],
+            base_dn: base,
             anchor: None,
             bind: Bind::Simple {
                 username,
@@ -195,6 +228,8 @@ impl Server {
             ca_pem: Some(self.ca()),
             timeouts: Timeouts::default(),
             page_size: PAGE_SIZE,
+            detect: Detect::Auto,
+            full_reads: FULL_READS,
         }
     }
 }

@@ -140,8 +140,8 @@ pub(super) fn defaults(server: ServerType, class: Class) -> &'static [Default] {
     match (server, class) {
         (ServerType::ActiveDirectory, Class::User) => ACTIVE_DIRECTORY_USER,
         (ServerType::ActiveDirectory, Class::Group) => ACTIVE_DIRECTORY_GROUP,
-        (ServerType::OpenLdap | ServerType::Generic, Class::User) => LDAP_USER,
-        (ServerType::OpenLdap | ServerType::Generic, Class::Group) => LDAP_GROUP,
+        (_, Class::User) => LDAP_USER,
+        (_, Class::Group) => LDAP_GROUP,
         (_, Class::Contact) => &[],
     }
 }
@@ -156,6 +156,6 @@ pub(super) fn members(server: ServerType, class: Class) -> &'static [&'static st
     match (server, class) {
         (_, Class::User | Class::Contact) => &[],
         (ServerType::ActiveDirectory, Class::Group) => &["member"],
-        (ServerType::OpenLdap | ServerType::Generic, Class::Group) => &["member", "uniquemember"],
+        (_, Class::Group) => &["member", "uniquemember"],
     }
 }

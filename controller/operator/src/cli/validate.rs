@@ -103,6 +103,8 @@ fn check(manifests: &Manifests) -> Vec<Fault> {
             for guess in [
                 ServerType::ActiveDirectory,
                 ServerType::OpenLdap,
+                ServerType::DirectoryServer389,
+                ServerType::FreeIpa,
                 ServerType::Generic,
             ] {
                 let servers: BTreeMap<_, _> = parts
@@ -132,6 +134,8 @@ pub(super) fn claimed(claimed: Claimed) -> Option<ServerType> {
         Claimed::Auto => None,
         Claimed::ActiveDirectory => Some(ServerType::ActiveDirectory),
         Claimed::OpenLdap => Some(ServerType::OpenLdap),
+        Claimed::DirectoryServer389 => Some(ServerType::DirectoryServer389),
+        Claimed::FreeIpa => Some(ServerType::FreeIpa),
         Claimed::Generic => Some(ServerType::Generic),
     }
 }

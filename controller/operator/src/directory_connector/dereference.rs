@@ -1,7 +1,7 @@
 //! Fetches what a DirectoryConnector refers to (bind Secret, CA) and gives the directory adapter its settings.
 
 use plumbline_crds::{CaKind, CaRef, DirectoryConnector, ServerType as Claimed};
-use plumbline_directory::{Bind, PAGE_SIZE, Settings, Timeouts};
+use plumbline_directory::{Bind, Detect, FULL_READS, PAGE_SIZE, Settings, Timeouts};
 use plumbline_engine::{entry::ServerType, reason::Reason};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -49,6 +49,8 @@ pub async fn dereference(
             Claimed::Auto => None,
             Claimed::ActiveDirectory => Some(ServerType::ActiveDirectory),
             Claimed::OpenLdap => Some(ServerType::OpenLdap),
+            Claimed::DirectoryServer389 => Some(ServerType::DirectoryServer389),
+            Claimed::FreeIpa => Some(ServerType::FreeIpa),
             Claimed::Generic => Some(ServerType::Generic),
         },
         servers: spec.servers.clone(),
@@ -61,6 +63,8 @@ pub async fn dereference(
         ca_pem,
         timeouts: Timeouts::default(),
         page_size: PAGE_SIZE,
+        detect: Detect::Auto,
+        full_reads: FULL_READS,
     };
     Ok((settings, fingerprint))
 }

@@ -1,0 +1,289 @@
+//! A directory that lives: people and groups are hired, renamed, moved and dismissed, units renamed and moved with all that is below
+//! them, into the base and out of it. The same seed gives the same life.
+
+use std::collections::{BTreeMap, HashSet};
+
+use ldap3::{Ldap, LdapConnAsync, Mod};
+
+/// What is read.
+pub(crate) const BASE: &str = "ou=corp,dc=example,dc=com";
+const OUTSIDE: &str = "ou=outside,dc=example,dc=com";
+const ROOTS: [&str; 2] = [BASE, OUTSIDE];
+
+/// Numerical Recipes' generator.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+
+    fn pick(&mut self, from: &[String]) -> Option<String> {
+        (!from.is_empty()).then(|| from[self.below(from.len())].clone())
+    }
+}
+
+/// See the module.
+pub(crate) struct Company {
+    ldap: Ldap,
+    pub(crate) random: Random,
+    next: usize,
+    units: Vec<String>,
+    people: Vec<String>,
+    groups: Vec<String>,
+    pub(crate) done: BTreeMap<&'static str, usize>,
+}
+
+impl Company {
+    /// Connects as administrator and makes the base, a place outside it, and some of each kind.
+    pub(crate) async fn found(url: &str, bind: (&str, &str), seed: u64) -> Self {
+        let (connection, mut ldap) = LdapConnAsync::new(url).await.unwrap();
+        tokio::spawn(connection.drive());
+        ldap.simple_bind(bind.0, bind.1)
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
+        let mut company = Self {
+            ldap,
+            random: Random(seed),
+            next: 0,
+            units: Vec::new(),
+            people: Vec::new(),
+            groups: Vec::new(),
+            done: BTreeMap::new(),
+        };
+        for root in ROOTS {
+            company
+                .add(root, &[("objectClass", "organizationalUnit")])
+                .await;
+        }
+        for _ in 0..4 {
+            company.new_unit().await;
+        }
+        for _ in 0..12 {
+            company.hire().await;
+        }
+        for _ in 0..3 {
+            company.new_group().await;
+        }
+        company
+    }
+
+    pub(crate) async fn add(&mut self, dn: &str, attributes: &[(&str, &str)]) {
+        let attributes: Vec<(&str, HashSet<&str>)> = (attributes.iter())
+            .map(|(name, value)| (*name, HashSet::from([*value])))
+            .collect();
+        self.ldap
+            .add(dn, attributes)
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
+    }
+
+    pub(crate) async fn modify(&mut self, dn: &str, attribute: &str, values: &[&str]) {
+        let change = Mod::Replace(attribute, values.iter().copied().collect());
+        self.ldap
+            .modify(dn, vec![change])
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
+    }
+
+    pub(crate) async fn delete(&mut self, dn: &str) {
+        self.ldap.delete(dn).await.unwrap().success().unwrap();
+    }
+
+    pub(crate) async fn rename(&mut self, dn: &str, rdn: &str, superior: Option<&str>) {
+        self.ldap
+            .modifydn(dn, rdn, true, superior)
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
+    }
+
+    /// One random operation.
+    pub(crate) async fn live(&mut self) {
+        let operation = match self.random.below(100) {
+            0..20 => self.hire().await,
+            20..45 => self.edit().await,
+            45..52 => self.marry().await,
+            52..62 => self.transfer().await,
+            62..72 => self.dismiss().await,
+            72..75 => self.new_group().await,
+            75..87 => self.membership().await,
+            87..90 => self.new_unit().await,
+            90..94 => self.rename_unit().await,
+            94..98 => self.move_unit().await,
+            _ => self.close_unit().await,
+        };
+        *self.done.entry(operation).or_default() += 1;
+    }
+
+    fn name(&mut self) -> String {
+        self.next += 1;
+        format!("n{:04}", self.next)
+    }
+
+    /// Three of four places are below the base, if there are any.
+    fn place(&mut self) -> String {
+        let root = ROOTS[usize::from(self.random.below(4) == 0)].to_owned();
+        let mut places: Vec<String> = (self.units.iter())
+            .filter(|unit| unit.ends_with(&root))
+            .cloned()
+            .collect();
+        places.push(root);
+        self.random.pick(&places).unwrap()
+    }
+
+    async fn hire(&mut self) -> &'static str {
+        let name = self.name();
+        let dn = format!("uid={name},{}", self.place());
+        let mail = format!("{name}@example.com");
+        let attributes = [
+            ("objectClass", "inetOrgPerson"),
+            ("cn", &name),
+            ("sn", "x"),
+            ("mail", &mail),
+        ];
+        self.add(&dn, &attributes).await;
+        self.people.push(dn);
+        "hire"
+    }
+
+    async fn edit(&mut self) -> &'static str {
+        if let Some(dn) = self.random.pick(&self.people) {
+            let title = format!("t{}", self.random.below(1000));
+            self.modify(&dn, "title", &[&title]).await;
+        }
+        "edit"
+    }
+
+    async fn marry(&mut self) -> &'static str {
+        if let Some(dn) = self.random.pick(&self.people) {
+            let rdn = format!("uid={}", self.name());
+            self.rename(&dn, &rdn, None).await;
+            self.moved(&dn, &rdn, parent(&dn));
+        }
+        "rename a person"
+    }
+
+    async fn transfer(&mut self) -> &'static str {
+        let place = self.place();
+        let dn = self.random.pick(&self.people);
+        if let Some(dn) = dn.filter(|dn| parent(dn) != place) {
+            let rdn = dn.split(',').next().unwrap().to_owned();
+            self.rename(&dn, &rdn, Some(&place)).await;
+            self.moved(&dn, &rdn, &place);
+        }
+        "move a person"
+    }
+
+    async fn dismiss(&mut self) -> &'static str {
+        if let Some(dn) = self.random.pick(&self.people) {
+            self.delete(&dn).await;
+            self.people.retain(|other| *other != dn);
+        }
+        "dismiss"
+    }
+
+    async fn new_group(&mut self) -> &'static str {
+        let name = self.name();
+        let dn = format!("cn={name},{}", self.place());
+        let member = self
+            .random
+            .pick(&self.people)
+            .unwrap_or_else(|| BASE.to_owned());
+        self.add(&dn, &[("objectClass", "groupOfNames"), ("member", &member)])
+            .await;
+        self.groups.push(dn);
+        "new group"
+    }
+
+    async fn membership(&mut self) -> &'static str {
+        if let Some(dn) = self.random.pick(&self.groups) {
+            let mut members: Vec<String> = (0..=self.random.below(4))
+                .filter_map(|_| self.random.pick(&self.people))
+                .collect();
+            members.push(BASE.to_owned());
+            members.sort();
+            members.dedup();
+            let members: Vec<&str> = members.iter().map(String::as_str).collect();
+            self.modify(&dn, "member", &members).await;
+        }
+        "membership"
+    }
+
+    async fn new_unit(&mut self) -> &'static str {
+        let dn = format!("ou={},{}", self.name(), self.place());
+        self.add(&dn, &[("objectClass", "organizationalUnit")])
+            .await;
+        self.units.push(dn);
+        "new unit"
+    }
+
+    async fn rename_unit(&mut self) -> &'static str {
+        if let Some(dn) = self.random.pick(&self.units) {
+            let rdn = format!("ou={}", self.name());
+            self.rename(&dn, &rdn, None).await;
+            self.moved(&dn, &rdn, parent(&dn));
+        }
+        "rename a unit"
+    }
+
+    async fn move_unit(&mut self) -> &'static str {
+        let place = self.place();
+        let dn = self.random.pick(&self.units);
+        // Not below itself, and not to where it is: to that OpenLDAP says "DN index add failed".
+        if let Some(dn) = dn.filter(|dn| !place.ends_with(dn.as_str()) && parent(dn) != place) {
+            let rdn = dn.split(',').next().unwrap().to_owned();
+            self.rename(&dn, &rdn, Some(&place)).await;
+            self.moved(&dn, &rdn, &place);
+        }
+        "move a unit"
+    }
+
+    /// With all that is in it, leaves first.
+    async fn close_unit(&mut self) -> &'static str {
+        if let Some(unit) = self.random.pick(&self.units) {
+            let below = |dn: &&String| dn.ends_with(&unit);
+            let mut all: Vec<String> = [&self.people, &self.groups, &self.units]
+                .into_iter()
+                .flat_map(|list| list.iter().filter(below))
+                .cloned()
+                .collect();
+            all.sort_by_key(|dn| std::cmp::Reverse(dn.matches(',').count()));
+            for dn in &all {
+                self.delete(dn).await;
+            }
+            for list in [&mut self.people, &mut self.groups, &mut self.units] {
+                list.retain(|dn| !all.contains(dn));
+            }
+        }
+        "close a unit"
+    }
+
+    fn moved(&mut self, old: &str, rdn: &str, place: &str) {
+        let new = format!("{rdn},{place}");
+        for list in [&mut self.people, &mut self.groups, &mut self.units] {
+            for dn in list.iter_mut() {
+                if dn == old {
+                    dn.clone_from(&new);
+                } else if let Some(head) = dn.strip_suffix(&format!(",{old}")) {
+                    *dn = format!("{head},{new}");
+                }
+            }
+        }
+    }
+}
+
+fn parent(dn: &str) -> &str {
+    dn.split_once(',').map_or("", |(_, parent)| parent)
+}
