@@ -150,10 +150,22 @@ pub(crate) fn is_system_only(attribute: &str) -> bool {
 }
 
 /// The name of the NTDS Settings object.
-pub(crate) fn service_name(base: &str) -> String {
+pub(crate) fn service_name(store: &Store) -> String {
+    let (server, base) = (store.server, store.render(&store.base));
     format!(
-        "CN=NTDS Settings,CN=DC1,CN=Servers,CN=Default-First-Site-Name,CN=Sites,CN=Configuration,{base}"
+        "CN=NTDS Settings,CN={server},CN=Servers,CN=Default-First-Site-Name,CN=Sites,CN=Configuration,{base}"
     )
+}
+
+/// The objects of this domain controller in the configuration: its server and its NTDS Settings.
+pub(crate) fn service_objects(store: &Store) -> [Entry; 2] {
+    let settings = service_name(store);
+    let server = settings.split_once(',').map_or("", |(_, server)| server);
+    [
+        classes(server, &["top", "server"]),
+        classes(&settings, &["top", "applicationSettings", "nTDSDSA"])
+            .with("invocationId", store.invocation.to_vec()),
+    ]
 }
 
 /// What the server gives a new object.
@@ -196,6 +208,8 @@ pub(crate) fn stamp_new(store: &mut Store, stored: &mut Stored) {
     stored.set("uSNChanged", usn);
     stored.set("whenCreated", generalized_time(".0"));
     stored.set("whenChanged", generalized_time(".0"));
+    store.note(stored);
+    store.note_name(stored);
 }
 
 fn category(stored: &Stored) -> &'static str {
@@ -254,20 +268,13 @@ pub(crate) fn found(store: &mut Store) -> Result<(), Refusal> {
         "CN=Sites",
         "CN=Default-First-Site-Name,CN=Sites",
         "CN=Servers,CN=Default-First-Site-Name,CN=Sites",
-        "CN=DC1,CN=Servers,CN=Default-First-Site-Name,CN=Sites",
     ] {
         entries.push(classes(
             &format!("{name},{configuration}"),
             &["top", "container"],
         ));
     }
-    entries.push(
-        classes(
-            &service_name(&base),
-            &["top", "applicationSettings", "nTDSDSA"],
-        )
-        .with("invocationId", random_uuid().to_vec()),
-    );
+    entries.extend(service_objects(store));
     for each in schema::attribute_types(Profile::Ad) {
         let single = if each.single_valued(Profile::Ad) {
             "TRUE"

@@ -6,6 +6,8 @@
 
 mod access;
 mod active_directory;
+mod ber;
+mod dirsync;
 mod dn;
 mod entry;
 mod fault;
@@ -16,6 +18,8 @@ mod modify;
 mod range;
 mod refusal;
 mod rename;
+mod replica;
+mod replication;
 mod root_dse;
 mod schema;
 mod search;
@@ -42,6 +46,7 @@ pub use fault::Fault;
 pub use ldif::{LdifError, read_changes, read_entries, write_changes, write_entries};
 pub use range::MAX_VALUE_RANGE;
 pub use refusal::Refusal;
+pub use replica::Snapshot;
 pub use search::MAX_PAGE_SIZE;
 pub use store::Store;
 
@@ -129,6 +134,8 @@ pub(crate) struct Inner {
     pub(crate) accounts: Vec<Account>,
     pub(crate) faults: Faults,
     pub(crate) require_tls: bool,
+    /// The most objects on a page of DirSync.
+    pub(crate) dirsync_page: usize,
 }
 
 impl World {
@@ -155,9 +162,14 @@ impl Directory {
             accounts,
             faults: Faults::default(),
             require_tls,
+            dirsync_page: MAX_PAGE_SIZE,
         };
+        Self::serve(inner, ports).await
+    }
+
+    async fn serve(inner: Inner, ports: (u16, u16)) -> Result<Self, StartError> {
         let world = Arc::new(World {
-            profile,
+            profile: inner.store.profile,
             inner: Mutex::new(inner),
         });
         let ca = TestCa::new("Plumbline lab directory CA")?;
@@ -251,6 +263,16 @@ impl Directory {
     /// Grants or takes the right to list tombstones.
     pub fn show_deleted(&self, account: &str, visible: bool) {
         self.change_account(account, |account| account.sees_deleted = visible);
+    }
+
+    /// Grants or takes the right Replicating Directory Changes.
+    pub fn grant_replication(&self, account: &str, granted: bool) {
+        self.change_account(account, |account| account.replicates = granted);
+    }
+
+    /// The most objects on a page of DirSync, instead of 1,000.
+    pub fn limit_dirsync_page(&self, objects: usize) {
+        self.world.lock().dirsync_page = objects;
     }
 
     fn change_account(&self, name: &str, change: impl FnOnce(&mut Account)) {

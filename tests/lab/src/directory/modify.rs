@@ -68,6 +68,7 @@ impl Store {
         if let Some(stored) = self.entries.get_mut(&id) {
             stored.attributes = attributes;
         }
+        self.note_references(id);
         Ok(())
     }
 
@@ -302,6 +303,7 @@ impl Store {
                 self.usn += 1;
                 stored.set("uSNChanged", self.usn.to_string());
                 stored.set("whenChanged", generalized_time(".0"));
+                self.note(stored);
             }
         }
     }

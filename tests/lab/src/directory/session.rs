@@ -17,14 +17,16 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::access::Account;
 use super::active_directory::is_system_only;
+use super::dirsync;
 use super::entry::{Attribute, Change, Entry, Modification, Operation};
+use super::fault::Disturbed;
 use super::filter::Filter;
 use super::refusal::Refusal;
-use super::root_dse::{DOMAIN_SCOPE, START_TLS, WHO_AM_I};
+use super::root_dse::{DIRSYNC, DOMAIN_SCOPE, START_TLS, SYNC_REQUEST, WHO_AM_I};
 use super::schema::{self, Usage};
 use super::search::{Position, Query, compare, search};
-use super::wire::{self, Request, WireError};
-use super::{Profile, World};
+use super::wire::{self, FeedControl, Request, WireError};
+use super::{Inner, Profile, World};
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -52,10 +54,14 @@ pub(crate) struct Session {
     account: Option<usize>,
     pages: HashMap<Vec<u8>, OpenPage>,
     pages_given: u64,
+    /// The pages of DirSync sent since the last one that was the last.
+    dirsync_pages: usize,
 }
 
 enum Reply {
     Messages(Vec<LdapMsg>),
+    /// These, these bytes, and the line is cut.
+    Broken(Vec<LdapMsg>, &'static [u8]),
     StartTls(LdapMsg),
     Drop,
 }
@@ -68,6 +74,7 @@ impl Session {
             account: None,
             pages: HashMap::new(),
             pages_given: 0,
+            dirsync_pages: 0,
         }
     }
 
@@ -97,6 +104,13 @@ impl Session {
             let (messages, upgrade) = match self.answer(request) {
                 Reply::Messages(messages) => (messages, false),
                 Reply::StartTls(message) => (vec![message], true),
+                Reply::Broken(messages, end) => {
+                    if self.send(&mut stream, messages).await? {
+                        stream.write_all(end).await?;
+                        stream.flush().await?;
+                    }
+                    return Ok(End::Closed);
+                }
                 Reply::Drop => return Ok(End::Closed),
             };
             if !self.send(&mut stream, messages).await? {
@@ -140,9 +154,11 @@ impl Session {
         let Request {
             message: LdapMsg { msgid, op, ctrl },
             filter,
+            feeds,
         } = request;
         let one = |op: LdapOp| Reply::Messages(vec![LdapMsg::new(msgid, op)]);
-        let refused = self.unknown_critical(&ctrl);
+        let searching = matches!(op, LdapOp::SearchRequest(_));
+        let refused = self.unknown_critical(&ctrl, &feeds, searching);
         match op {
             LdapOp::BindRequest(bind) => one(LdapOp::BindResponse(LdapBindResponse {
                 res: result(self.bind(&bind)),
@@ -156,7 +172,7 @@ impl Session {
                         Refusal::new(LdapResultCode::ProtocolError, "the filter cannot be read");
                     one(LdapOp::SearchResultDone(result(Err(refusal))))
                 }
-                (None, Some(filter)) => self.search(msgid, request, filter, &ctrl),
+                (None, Some(filter)) => self.search(msgid, request, filter, &ctrl, &feeds),
             },
             LdapOp::CompareRequest(request) => {
                 let mut inner = self.world.lock();
@@ -245,33 +261,42 @@ impl Session {
     }
 
     /// unavailableCriticalExtension for the first critical control that is not known here.
-    fn unknown_critical(&self, controls: &[LdapControl]) -> Option<Refusal> {
+    fn unknown_critical(
+        &self,
+        controls: &[LdapControl],
+        feeds: &[FeedControl],
+        searching: bool,
+    ) -> Option<Refusal> {
         let ad = self.world.profile == Profile::Ad;
-        let oid = controls.iter().find_map(|control| match control {
-            LdapControl::ShowDeleted { criticality } => {
-                (*criticality && !ad).then(|| "1.2.840.113556.1.4.417".to_owned())
-            }
-            LdapControl::Unknown {
-                oid, criticality, ..
-            } => (*criticality && !(ad && oid == DOMAIN_SCOPE)).then(|| oid.clone()),
-            LdapControl::SyncRequest { criticality, .. } => {
-                criticality.then(|| "1.3.6.1.4.1.4203.1.9.1.1".to_owned())
-            }
-            LdapControl::SearchOptions { criticality, .. } => {
-                criticality.then(|| "1.2.840.113556.1.4.1338".to_owned())
-            }
-            LdapControl::SdFlags { criticality, .. } => {
-                criticality.then(|| "1.2.840.113556.1.4.801".to_owned())
-            }
-            LdapControl::ExtendedDn { criticality, .. } => {
-                criticality.then(|| "1.2.840.113556.1.4.529".to_owned())
-            }
-            // Whether these are critical is not told; they change what an answer means, so they count as such.
-            LdapControl::AdDirsync { .. } => Some("1.2.840.113556.1.4.841".to_owned()),
-            LdapControl::ServerSort { .. } => Some("1.2.840.113556.1.4.473".to_owned()),
-            // Paged results and ManageDsaIT are known, the rest appears in answers only.
-            _ => None,
-        })?;
+        let offered = if ad { DIRSYNC } else { SYNC_REQUEST };
+        let feed = feeds
+            .iter()
+            .find(|feed| feed.critical && !(searching && feed.oid == offered))
+            .map(|feed| feed.oid.to_owned());
+        let known = || {
+            controls.iter().find_map(|control| match control {
+                LdapControl::ShowDeleted { criticality } => {
+                    (*criticality && !ad).then(|| "1.2.840.113556.1.4.417".to_owned())
+                }
+                LdapControl::Unknown {
+                    oid, criticality, ..
+                } => (*criticality && !(ad && oid == DOMAIN_SCOPE)).then(|| oid.clone()),
+                LdapControl::SearchOptions { criticality, .. } => {
+                    criticality.then(|| "1.2.840.113556.1.4.1338".to_owned())
+                }
+                LdapControl::SdFlags { criticality, .. } => {
+                    criticality.then(|| "1.2.840.113556.1.4.801".to_owned())
+                }
+                LdapControl::ExtendedDn { criticality, .. } => {
+                    criticality.then(|| "1.2.840.113556.1.4.529".to_owned())
+                }
+                // Whether it is critical is not told; it changes what an answer means, so it counts as such.
+                LdapControl::ServerSort { .. } => Some("1.2.840.113556.1.4.473".to_owned()),
+                // Paged results and ManageDsaIT are known, the rest appears in answers only.
+                _ => None,
+            })
+        };
+        let oid = feed.or_else(known)?;
         let message = if ad {
             format!(
                 "00000057: LdapErr: DSID-0C09085B, comment: Error processing control {oid}, data 0, v4563"
@@ -387,12 +412,14 @@ impl Session {
         request: LdapSearchRequest,
         filter: Filter,
         controls: &[LdapControl],
+        feeds: &[FeedControl],
     ) -> Reply {
         let done = |result: LdapResult| LdapMsg::new(msgid, LdapOp::SearchResultDone(result));
         let world = Arc::clone(&self.world);
         let mut inner = world.lock();
         let inner = &mut *inner;
-        if !request.base.is_empty() {
+        let request_is_root = request.base.is_empty();
+        if !request_is_root {
             if inner.faults.take_reset() {
                 return Reply::Drop;
             }
@@ -401,6 +428,12 @@ impl Session {
                 return Reply::Messages(vec![done(result(Err(refusal)))]);
             }
         }
+        let feed = feeds
+            .iter()
+            .find(|feed| feed.oid == DIRSYNC && world.profile == Profile::Ad);
+        if let Some(feed) = feed {
+            return self.dirsync(inner, msgid, &request, &filter, feed);
+        }
         let paged = controls.iter().find_map(|control| match control {
             LdapControl::SimplePagedResults { size, cookie } => {
                 Some((usize::try_from(*size).unwrap_or_default(), cookie))
@@ -408,6 +441,7 @@ impl Session {
             _ => None,
         });
         let mut number = 1;
+        let mut repeated = None;
         let page = match paged {
             None => None,
             Some((size, cookie)) if cookie.is_empty() => {
@@ -439,6 +473,9 @@ impl Session {
                 if let Some(between_pages) = &mut inner.faults.between_pages {
                     between_pages(&mut inner.store, open.number);
                 }
+                if inner.faults.take_repeated_cookie() {
+                    repeated = Some(cookie.clone());
+                }
                 Some((size, open.position))
             }
         };
@@ -468,9 +505,16 @@ impl Session {
         }));
         let mut last = done(result(found.refusal.map_or(Ok(()), Err)));
         if paged.is_some() {
+            let at = query.page.map(|(_, position)| position).unwrap_or_default();
             let cookie = found.next.map(|position| {
                 self.pages_given += 1;
-                let cookie = [self.pages_given.to_be_bytes(), rand::random()].concat();
+                let (cookie, position) = match repeated {
+                    Some(cookie) => (cookie, at),
+                    None => {
+                        let fresh = [self.pages_given.to_be_bytes(), rand::random()].concat();
+                        (fresh, position)
+                    }
+                };
                 self.pages.insert(
                     cookie.clone(),
                     OpenPage {
@@ -488,7 +532,45 @@ impl Session {
             });
         }
         messages.push(last);
-        Reply::Messages(messages)
+        disturbed(inner, request_is_root, messages)
+    }
+
+    fn dirsync(
+        &mut self,
+        inner: &mut Inner,
+        msgid: i32,
+        request: &LdapSearchRequest,
+        filter: &Filter,
+        feed: &FeedControl,
+    ) -> Reply {
+        let mut last = LdapMsg::new(msgid, LdapOp::SearchResultDone(result(Ok(()))));
+        let refuse = |refusal| {
+            let refused = LdapOp::SearchResultDone(result(Err(refusal)));
+            Reply::Messages(vec![LdapMsg::new(msgid, refused)])
+        };
+        let Some(ask) = dirsync::read(&feed.value) else {
+            let message = "00000057: LdapErr: DSID-0C0908C4, comment: Error processing control, data 0, v4563";
+            return refuse(Refusal::new(LdapResultCode::ProtocolError, message));
+        };
+        if self.dirsync_pages > 0
+            && let Some(between_pages) = &mut inner.faults.between_pages
+        {
+            between_pages(&mut inner.store, self.dirsync_pages);
+        }
+        let account = self.account.and_then(|at| inner.accounts.get(at));
+        let most = inner.dirsync_page;
+        let page = match dirsync::answer(&mut inner.store, account, request, filter, &ask, most) {
+            Ok(page) => page,
+            Err(refusal) => return refuse(refusal),
+        };
+        self.dirsync_pages = if page.more { self.dirsync_pages + 1 } else { 0 };
+        let repeat = page.more && !ask.cookie.is_empty() && inner.faults.take_repeated_cookie();
+        let cookie = if repeat { &ask.cookie } else { &page.cookie };
+        last.ctrl.push(dirsync::control(page.more, cookie));
+        let entry = |entry| LdapMsg::new(msgid, LdapOp::SearchResultEntry(entry));
+        let mut messages: Vec<LdapMsg> = page.entries.into_iter().map(entry).collect();
+        messages.push(last);
+        disturbed(inner, false, messages)
     }
 
     fn bad_cookie(&self) -> Refusal {
@@ -548,6 +630,17 @@ impl Session {
             return Err(Refusal::new(LdapResultCode::ConstraintViolation, message));
         }
         inner.store.apply(change)
+    }
+}
+
+fn disturbed(inner: &mut Inner, of_root_dse: bool, messages: Vec<LdapMsg>) -> Reply {
+    if of_root_dse {
+        return Reply::Messages(messages);
+    }
+    let Disturbed { messages, end } = inner.faults.disturb(messages);
+    match end {
+        None => Reply::Messages(messages),
+        Some(end) => Reply::Broken(messages, end),
     }
 }
 

@@ -10,7 +10,9 @@ use ldap3_proto::proto::LdapResultCode;
 use super::Profile;
 use super::dn::{self, Ava, Dn, Escaping, Rdn};
 use super::entry::{self, Attribute, Change, Entry};
+use super::modify::random_uuid;
 use super::refusal::Refusal;
+use super::replication::Metadata;
 use super::schema;
 use super::{active_directory, ldif, links::Links};
 
@@ -22,12 +24,14 @@ pub(crate) struct Stored {
     /// The key of `dn`, kept because each search looks at all of them.
     pub(crate) key: String,
     pub(crate) attributes: Vec<Attribute>,
+    /// AD: when each attribute and linked value was written.
+    pub(crate) metadata: Metadata,
     /// Inserted without checks: given out as it is, nothing computed is added.
     pub(crate) raw: Option<String>,
 }
 
 /// Everything in the directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) profile: Profile,
     pub(crate) base: Dn,
@@ -41,6 +45,11 @@ pub struct Store {
     pub(crate) next: u64,
     /// AD: highestCommittedUSN.
     pub(crate) usn: u64,
+    /// AD: the name of this domain controller.
+    pub(crate) server: &'static str,
+    /// AD: this incarnation of the database, and what it has of others.
+    pub(crate) invocation: [u8; 16],
+    pub(crate) up_to_date: BTreeMap<[u8; 16], u64>,
     pub(crate) next_rid: u32,
     links: Option<std::sync::Arc<Links>>,
 }
@@ -52,6 +61,7 @@ impl Stored {
             key: dn.key(),
             dn,
             attributes,
+            metadata: Metadata::default(),
             raw: None,
         }
     }
@@ -101,6 +111,9 @@ impl Store {
             children: HashMap::new(),
             next: 1,
             usn: 0,
+            server: "DC1",
+            invocation: random_uuid(),
+            up_to_date: BTreeMap::new(),
             next_rid: 1103,
             links: None,
         };
@@ -154,10 +167,16 @@ impl Store {
     pub fn insert_raw(&mut self, entry: &Entry) -> Result<(), Refusal> {
         let name = self.parse(&entry.dn)?;
         let parent = self.parent_of(&name)?;
-        self.place(Stored {
+        let mut stored = Stored {
             raw: Some(entry.dn.clone()),
             ..Stored::new(parent, name, entry.attributes.clone())
-        })?;
+        };
+        if self.profile == Profile::Ad {
+            self.usn += 1;
+            self.note(&mut stored);
+            self.note_name(&mut stored);
+        }
+        self.place(stored)?;
         self.links = None;
         Ok(())
     }
