@@ -109,8 +109,13 @@ impl AnchorRule {
     }
 }
 
+/// A filter for the entry of Active Directory with this `objectGUID`.
+pub(crate) fn guid_filter(guid: &Anchor) -> Option<String> {
+    equality(OBJECT_GUID, guid)
+}
+
 /// The attribute that the server itself names entries by.
-fn server_id(server_type: ServerType) -> &'static str {
+pub(crate) fn server_id(server_type: ServerType) -> &'static str {
     match server_type {
         ServerType::ActiveDirectory => OBJECT_GUID,
         ServerType::DirectoryServer389 | ServerType::FreeIpa => NS_UNIQUE_ID,

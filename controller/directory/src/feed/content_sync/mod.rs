@@ -26,7 +26,7 @@ use crate::{
     read::Plan,
 };
 
-mod ber;
+pub(crate) mod ber;
 mod cookie;
 mod delta;
 mod message;
