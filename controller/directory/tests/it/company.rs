@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use ldap3::{Ldap, LdapConnAsync, Mod};
 
-/// What is read.
-pub(crate) const BASE: &str = "ou=corp,dc=example,dc=com";
-const OUTSIDE: &str = "ou=outside,dc=example,dc=com";
-const ROOTS: [&str; 2] = [BASE, OUTSIDE];
+use crate::server::Server;
 
 /// Numerical Recipes' generator.
 pub(crate) struct Random(pub(crate) u64);
@@ -30,6 +27,10 @@ impl Random {
 /// See the module.
 pub(crate) struct Company {
     ldap: Ldap,
+    /// What is read.
+    pub(crate) base: String,
+    /// Who moves here leaves the base.
+    pub(crate) outside: String,
     pub(crate) random: Random,
     next: usize,
     units: Vec<String>,
@@ -39,28 +40,11 @@ pub(crate) struct Company {
 }
 
 impl Company {
-    /// Connects as administrator and makes the base, a place outside it, and some of each kind.
-    pub(crate) async fn found(url: &str, bind: (&str, &str), seed: u64) -> Self {
-        let (connection, mut ldap) = LdapConnAsync::new(url).await.unwrap();
-        tokio::spawn(connection.drive());
-        ldap.simple_bind(bind.0, bind.1)
-            .await
-            .unwrap()
-            .success()
-            .unwrap();
-        let mut company = Self {
-            ldap,
-            random: Random(seed),
-            next: 0,
-            units: Vec::new(),
-            people: Vec::new(),
-            groups: Vec::new(),
-            done: BTreeMap::new(),
-        };
-        for root in ROOTS {
-            company
-                .add(root, &[("objectClass", "organizationalUnit")])
-                .await;
+    /// Makes the base, a place outside it, and some of each kind.
+    pub(crate) async fn found(server: &Server, name: &str, seed: u64) -> Self {
+        let mut company = Self::connect(server, name, seed).await;
+        for root in [company.base.clone(), company.outside.clone()] {
+            company.unit(&root).await;
         }
         for _ in 0..4 {
             company.new_unit().await;
@@ -72,6 +56,29 @@ impl Company {
             company.new_group().await;
         }
         company
+    }
+
+    /// Connects as administrator.
+    pub(crate) async fn connect(server: &Server, name: &str, seed: u64) -> Self {
+        let (url, dn, password) = server.administrator();
+        let (connection, mut ldap) = LdapConnAsync::new(&url).await.unwrap();
+        tokio::spawn(connection.drive());
+        ldap.simple_bind(&dn, &password)
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
+        Self {
+            ldap,
+            base: format!("ou={name},dc=example,dc=com"),
+            outside: format!("ou={name}-outside,dc=example,dc=com"),
+            random: Random(seed),
+            next: 0,
+            units: Vec::new(),
+            people: Vec::new(),
+            groups: Vec::new(),
+            done: BTreeMap::new(),
+        }
     }
 
     pub(crate) async fn add(&mut self, dn: &str, attributes: &[(&str, &str)]) {
@@ -86,10 +93,31 @@ impl Company {
             .unwrap();
     }
 
+    pub(crate) async fn unit(&mut self, dn: &str) {
+        self.add(dn, &[("objectClass", "organizationalUnit")]).await;
+    }
+
+    pub(crate) async fn person(&mut self, uid: &str, place: &str) -> String {
+        let dn = format!("uid={uid},{place}");
+        let attributes = [
+            ("objectClass", "inetOrgPerson"),
+            ("cn", uid),
+            ("sn", "x"),
+            ("mail", &format!("{uid}@example.com")),
+        ];
+        self.add(&dn, &attributes).await;
+        dn
+    }
+
     pub(crate) async fn modify(&mut self, dn: &str, attribute: &str, values: &[&str]) {
-        let change = Mod::Replace(attribute, values.iter().copied().collect());
+        self.modify_all(dn, &[(attribute, values)]).await;
+    }
+
+    pub(crate) async fn modify_all(&mut self, dn: &str, attributes: &[(&str, &[&str])]) {
+        let changes = (attributes.iter())
+            .map(|(name, values)| Mod::Replace(*name, values.iter().copied().collect()));
         self.ldap
-            .modify(dn, vec![change])
+            .modify(dn, changes.collect())
             .await
             .unwrap()
             .success()
@@ -107,6 +135,18 @@ impl Company {
             .unwrap()
             .success()
             .unwrap();
+    }
+
+    /// First and last record of the changelog of 389-ds.
+    pub(crate) async fn change_numbers(&mut self) -> (u64, u64) {
+        let names = ["firstchangenumber", "lastchangenumber"];
+        let search = self
+            .ldap
+            .search("", ldap3::Scope::Base, "(objectClass=*)", names);
+        let (mut entries, _) = search.await.unwrap().success().unwrap();
+        let root = ldap3::SearchEntry::construct(entries.pop().unwrap());
+        let [first, last] = names.map(|name| root.attrs[name][0].parse().unwrap());
+        (first, last)
     }
 
     /// One random operation.
@@ -134,7 +174,11 @@ impl Company {
 
     /// Three of four places are below the base, if there are any.
     fn place(&mut self) -> String {
-        let root = ROOTS[usize::from(self.random.below(4) == 0)].to_owned();
+        let root = if self.random.below(4) == 0 {
+            self.outside.clone()
+        } else {
+            self.base.clone()
+        };
         let mut places: Vec<String> = (self.units.iter())
             .filter(|unit| unit.ends_with(&root))
             .cloned()
@@ -145,15 +189,8 @@ impl Company {
 
     async fn hire(&mut self) -> &'static str {
         let name = self.name();
-        let dn = format!("uid={name},{}", self.place());
-        let mail = format!("{name}@example.com");
-        let attributes = [
-            ("objectClass", "inetOrgPerson"),
-            ("cn", &name),
-            ("sn", "x"),
-            ("mail", &mail),
-        ];
-        self.add(&dn, &attributes).await;
+        let place = self.place();
+        let dn = self.person(&name, &place).await;
         self.people.push(dn);
         "hire"
     }
@@ -200,7 +237,7 @@ impl Company {
         let member = self
             .random
             .pick(&self.people)
-            .unwrap_or_else(|| BASE.to_owned());
+            .unwrap_or_else(|| self.base.clone());
         self.add(&dn, &[("objectClass", "groupOfNames"), ("member", &member)])
             .await;
         self.groups.push(dn);
@@ -212,7 +249,7 @@ impl Company {
             let mut members: Vec<String> = (0..=self.random.below(4))
                 .filter_map(|_| self.random.pick(&self.people))
                 .collect();
-            members.push(BASE.to_owned());
+            members.push(self.base.clone());
             members.sort();
             members.dedup();
             let members: Vec<&str> = members.iter().map(String::as_str).collect();
@@ -223,8 +260,7 @@ impl Company {
 
     async fn new_unit(&mut self) -> &'static str {
         let dn = format!("ou={},{}", self.name(), self.place());
-        self.add(&dn, &[("objectClass", "organizationalUnit")])
-            .await;
+        self.unit(&dn).await;
         self.units.push(dn);
         "new unit"
     }

@@ -101,7 +101,7 @@ impl Consumer {
         Ok(())
     }
 
-    fn apply(&mut self, events: Vec<Import>) {
+    pub(crate) fn apply(&mut self, events: Vec<Import>) {
         let mut extent = None;
         let mut seen = BTreeSet::new();
         for event in events {
@@ -131,9 +131,9 @@ impl Consumer {
                     }
                 }
                 Import::Missing(anchors) => {
-                    self.brought += anchors.len();
                     let known = anchors.into_iter().filter_map(|anchor| self.key(&anchor));
                     let known: Vec<Anchor> = known.collect();
+                    self.brought += known.len();
                     self.doubts.extend(known);
                 }
                 Import::End { cursor } => {

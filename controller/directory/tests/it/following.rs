@@ -7,22 +7,16 @@ use plumbline_directory::{Detect, DirectorySource, FeedKind, Settings};
 use plumbline_engine::port::{Cause, Source as _};
 use tokio::time::timeout;
 
-use crate::{
-    company::{BASE, Company},
-    consumer::Consumer,
-    proxy::Proxy,
-    server::Server,
-};
+use crate::{company::Company, consumer::Consumer, proxy::Proxy, server::Server};
 
 const ATTRIBUTES: [&str; 5] = ["cn", "mail", "title", "member", "uid"];
 
 /// Lives through it, and gives what was listed.
 async fn follow(server: &Server, seed: u64, detect: Detect) -> BTreeMap<Cause, usize> {
-    let (url, dn, password) = server.administrator();
-    let mut company = Company::found(&url, (&dn, &password), seed).await;
+    let mut company = Company::found(server, "corp", seed).await;
     let proxy = Proxy::start(server.address(), server.ldaps_address()).await;
     let direct = Settings {
-        base_dn: BASE.to_owned(),
+        base_dn: company.base.clone(),
         detect,
         ..server.settings()
     };

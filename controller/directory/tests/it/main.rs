@@ -16,6 +16,12 @@ mod company;
 #[cfg(feature = "real-servers")]
 mod consumer;
 #[cfg(feature = "real-servers")]
+mod content_sync_389;
+#[cfg(feature = "real-servers")]
+mod content_sync_openldap;
+#[cfg(feature = "real-servers")]
+mod follower;
+#[cfg(feature = "real-servers")]
 mod following;
 #[cfg(feature = "real-servers")]
 mod memory;

@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,6 +20,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     left: Arc<AtomicUsize>,
     cut: Arc<Notify>,
+    freeze: Arc<Notify>,
     listener: tokio::task::JoinHandle<()>,
 }
 
@@ -34,17 +36,29 @@ impl Proxy {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let left = Arc::new(AtomicUsize::new(usize::MAX));
-        let (shared, cut) = (Arc::clone(&left), Arc::new(Notify::new()));
-        let severed = Arc::clone(&cut);
+        let (shared, cut, freeze) = (
+            Arc::clone(&left),
+            Arc::new(Notify::new()),
+            Arc::new(Notify::new()),
+        );
+        let (severed, frozen) = (Arc::clone(&cut), Arc::clone(&freeze));
         let listener = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (left, cut) = (Arc::clone(&shared), Arc::clone(&severed));
+                let (left, cut, freeze) = (
+                    Arc::clone(&shared),
+                    Arc::clone(&severed),
+                    Arc::clone(&frozen),
+                );
                 tokio::spawn(async move {
                     if let Ok(server) = TcpStream::connect(target).await {
+                        let mut relayed = pin!(relay(client, server, &left));
                         tokio::select! {
-                            () = relay(client, server, &left) => {}
-                            () = cut.notified() => {}
+                            () = &mut relayed => return,
+                            () = cut.notified() => return,
+                            () = freeze.notified() => {}
                         }
+                        // Still open, and silent.
+                        cut.notified().await;
                     }
                 });
             }
@@ -53,8 +67,14 @@ impl Proxy {
             address,
             left,
             cut,
+            freeze,
             listener,
         }
+    }
+
+    /// From now on nothing passes over the connections there are, and neither side is told.
+    pub(crate) fn freeze(&self) {
+        self.freeze.notify_waiters();
     }
 
     /// Ends all connections there are; new ones are taken.

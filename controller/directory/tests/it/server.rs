@@ -47,6 +47,46 @@ impl Server {
         server
     }
 
+    /// OpenLDAP with exactly these options, and nobody in it.
+    pub(crate) fn bare_openldap(options: &[(&str, &str)]) -> Self {
+        let all = [&[("OL_IP", OPENLDAP_ADDRESS)], options].concat();
+        Self::start("openldap", &all)
+    }
+
+    pub(crate) fn free_openldap_port() -> String {
+        free_port(OPENLDAP_ADDRESS).to_string()
+    }
+
+    /// The OpenLDAP that tests share that keep to a base of their own and change nothing of the server.
+    pub(crate) fn shared_openldap() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return server;
+        }
+        let server = Arc::new(Self::openldap(&[("OL_REQUIRE_TLS", "no")]));
+        *shared = Arc::downgrade(&server);
+        server
+    }
+
+    /// Kills it without a word, and starts it again.
+    pub(crate) fn crash(&self) {
+        let pid = self.run(&["env"]);
+        let pid = pid
+            .lines()
+            .find_map(|line| line.split_once("_PID="))
+            .unwrap()
+            .1;
+        let killed = Command::new("kill")
+            .args(["-KILL", pid.trim_matches('\'')])
+            .status();
+        assert!(killed.unwrap().success());
+        while self.command(&["status"]).output().unwrap().status.success() {
+            std::thread::yield_now();
+        }
+        self.run(&["up"]);
+    }
+
     /// 389-ds with the same people and groups, on ports of its own.
     pub(crate) fn ds389(options: &[(&str, &str)]) -> Self {
         let ports = [(); 2].map(|()| free_port(DS389_ADDRESS).to_string());

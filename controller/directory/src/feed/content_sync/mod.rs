@@ -176,7 +176,10 @@ impl ContentSync {
         loop {
             let is_new = kept.is_none();
             if is_new && position.doubtful {
-                return Ok(Err(Cause::WentBack));
+                return Ok(Err(match visit.server.server_type {
+                    ServerType::OpenLdap => Cause::WentBack,
+                    _ => Cause::FeedInterrupted,
+                }));
             }
             let mut persist = kept
                 .take()
