@@ -168,7 +168,7 @@ fn equality(name: &str, anchor: &Anchor) -> Option<String> {
 }
 
 /// Every byte escaped (RFC 4515 §3), which holds for any value.
-fn escape(bytes: &[u8]) -> String {
+pub(crate) fn escape(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::with_capacity(bytes.len() * 3), |mut text, byte| {

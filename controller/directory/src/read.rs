@@ -339,8 +339,19 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// All attributes of an entry, ranged values completed.
+pub(crate) async fn whole(
+    connection: &mut Connection,
+    raw: RawEntry,
+) -> Result<Attributes, DirectoryError> {
+    let (dn, assembled) = range::assemble(raw)
+        .map_err(|(attribute, source)| range_error(connection, attribute, source))?;
+    let dn = String::from_utf8_lossy(&dn).into_owned();
+    complete(connection, &dn, assembled).await
+}
+
 /// By `objectGUID` alone: unlike the consistency GUID it has an index on Windows.
-fn any_guid(guids: &[Anchor]) -> String {
+pub(crate) fn any_guid(guids: &[Anchor]) -> String {
     let terms: String = guids.iter().filter_map(anchor::guid_filter).collect();
     format!("(|{terms})")
 }

@@ -24,7 +24,11 @@ use crate::{
     connection::{Connection, Search},
     deleted,
     error::DirectoryError,
-    feed::{self, Feed, FeedFacts, Passed, Step, Visit, active_directory::Seen, cursor::Binding},
+    feed::{
+        self, Feed, FeedFacts, Passed, Step, Visit,
+        active_directory::{Seen, back_link},
+        cursor::Binding,
+    },
     find::{self, Place},
     read,
     server::{DeletedObjects, RootDse, ServerFacts},
@@ -459,18 +463,31 @@ impl DirectorySource {
             },
         });
         let plan = read::Plan::new(server_type, &rule, request, &self.settings);
+        let mut listed = BTreeSet::new();
+        let mut note = |event: Import| {
+            back_link::note(&event, &mut listed);
+            events(event);
+        };
         // 389-ds answers a search below what was renamed away with success, no entries and no paging control.
         let outcome = match read::check_base(&mut session.connection, &dn).await {
-            Ok(()) => plan
-                .below(&mut session.connection, &dn, events)
-                .await
-                .map(drop),
+            Ok(()) => {
+                let below = plan.below(&mut session.connection, &dn, &mut note).await;
+                below.map(drop)
+            }
             Err(error) => Err(error),
         };
         match outcome {
             // There is nothing there any more.
             Ok(()) | Err(DirectoryError::BaseNotFound { .. }) => {}
             Err(error) => return Err(error),
+        }
+        if server_type == ServerType::ActiveDirectory
+            && !session.server.is_context(&self.settings.base_dn)
+        {
+            // They may have come from outside.
+            let listed: Vec<Anchor> = listed.into_iter().collect();
+            let mut visit = self.visit(session, &rule, request);
+            back_link::bring(&mut visit, &listed, events).await?;
         }
         events(Import::End { cursor: None });
         Ok(())

@@ -42,7 +42,10 @@ pub(crate) struct Ask {
 /// How far a client has come: the number at one server, and for each origin what it has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Cookie {
+    /// Objects up to this number were sent.
     usn: u64,
+    /// Attributes up to this number are known; it moves with the last page only (MS-DRSR, USN_VECTOR).
+    properties: u64,
     invocation: [u8; 16],
     up_to_date: Vec<([u8; 16], u64)>,
 }
@@ -187,8 +190,9 @@ pub(crate) fn answer(
     page.cookie = if page.more {
         Cookie {
             usn: reached,
+            properties: change.since.properties,
             invocation: store.invocation,
-            ..from
+            up_to_date: from.up_to_date
         }
     } else {
         store.here()
@@ -212,6 +216,7 @@ fn size(entry: &LdapSearchResultEntry) -> usize {
 /// What a cookie leaves to be told by this server.
 struct Since {
     usn: u64,
+    properties: u64,
     up_to_date: Vec<([u8; 16], u64)>,
 }
 
@@ -221,7 +226,7 @@ impl Since {
             .up_to_date
             .iter()
             .any(|(origin, usn)| *origin == stamp.origin && *usn >= stamp.origin_usn);
-        stamp.usn > self.usn && !known
+        stamp.usn > self.properties && !known
     }
 }
 
@@ -323,6 +328,7 @@ impl Store {
         up_to_date.insert(self.invocation, self.usn);
         Cookie {
             usn: self.usn,
+            properties: self.usn,
             invocation: self.invocation,
             up_to_date: up_to_date.into_iter().collect(),
         }
@@ -333,6 +339,7 @@ impl Store {
         let own = cookie.invocation == self.invocation;
         Since {
             usn: if own { cookie.usn } else { 0 },
+            properties: if own { cookie.properties } else { 0 },
             up_to_date: cookie.up_to_date.clone(),
         }
     }
@@ -380,7 +387,7 @@ impl Cookie {
                 .unwrap_or(u32::MAX)
                 .to_le_bytes(),
         );
-        for number in [self.usn, 0, self.usn] {
+        for number in [self.usn, 0, self.properties] {
             out.extend(number.to_le_bytes());
         }
         out.extend(self.invocation);
@@ -401,7 +408,8 @@ impl Cookie {
         }
         take(20)?;
         let usn = number(take(8)?)?;
-        take(16)?;
+        take(8)?;
+        let properties = number(take(8)?)?;
         let invocation = take(16)?.try_into().ok()?;
         take(8)?;
         let count = u32::from_le_bytes(take(4)?.try_into().ok()?);
@@ -412,6 +420,7 @@ impl Cookie {
         }
         rest.is_empty().then_some(Self {
             usn,
+            properties,
             invocation,
             up_to_date,
         })
@@ -426,8 +435,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cookie_comes_back_and_no_other_bytes_pass(usn: u64, invocation: [u8; 16], known: u64, junk: Vec<u8>) {
-            let cookie = Cookie { usn, invocation, up_to_date: vec![(invocation, known)] };
+        fn a_cookie_comes_back_and_no_other_bytes_pass(usn: u64, properties: u64, invocation: [u8; 16], known: u64, junk: Vec<u8>) {
+            let cookie = Cookie { usn, properties, invocation, up_to_date: vec![(invocation, known)] };
             let written = cookie.write();
             prop_assert_eq!(written.len(), 108);
             for cut in 0..written.len() {

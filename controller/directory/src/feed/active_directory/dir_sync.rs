@@ -20,8 +20,8 @@ use crate::{
     feed::{
         Step, Visit,
         active_directory::{
-            BLIND, DOING, NO_IDENTITY, Position, Seen, change::Change, context, control, refused,
-            resume, standing, visibility,
+            BLIND, DOING, NO_IDENTITY, Position, Seen, back_link, change::Change, context, control,
+            refused, resume, standing, visibility,
         },
     },
     find,
@@ -287,6 +287,11 @@ async fn bring(
         if !gone.is_empty() {
             events(Import::Missing(gone));
         }
+        let placed = found
+            .into_iter()
+            .filter(|guid| touched.get(guid) == Some(&true));
+        let placed: Vec<Anchor> = placed.collect();
+        back_link::bring(visit, &placed, events).await?;
     }
     if !linked.is_empty() && !visit.server.is_context(&visit.settings.base_dn) {
         // Of entries elsewhere nothing is known, so nothing is to be told.

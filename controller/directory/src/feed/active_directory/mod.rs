@@ -15,6 +15,7 @@ use crate::{
     server::{DeletedObjects, RootDse},
 };
 
+pub(crate) mod back_link;
 mod change;
 mod control;
 pub(crate) mod dir_sync;

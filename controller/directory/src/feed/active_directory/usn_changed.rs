@@ -19,8 +19,8 @@ use crate::{
     feed::{
         Step, Visit,
         active_directory::{
-            BLIND, DOING, NO_IDENTITY, Position, Seen, context, refused, resume, standing,
-            visibility,
+            BLIND, DOING, NO_IDENTITY, Position, Seen, back_link, context, refused, resume,
+            standing, visibility,
         },
     },
     kind,
@@ -84,10 +84,7 @@ impl UsnChanged {
         let filter = format!("(&{since}{})", kind::filter(server_type));
         let mut found = BTreeSet::new();
         let mut note = |event: Import| {
-            if let Import::Batch(entries) = &event {
-                let names = (entries.iter()).flat_map(|entry| [&entry.anchor, &entry.alternate]);
-                found.extend(names.flatten().cloned());
-            }
+            back_link::note(&event, &mut found);
             events(event);
         };
         plan.matching(visit.connection, &filter, &mut note).await?;
@@ -98,6 +95,9 @@ impl UsnChanged {
             if !elsewhere.is_empty() {
                 events(Import::Missing(elsewhere));
             }
+            // Nothing tells which of them have moved.
+            let found: Vec<Anchor> = found.into_iter().collect();
+            back_link::bring(visit, &found, events).await?;
         }
         if tombstones {
             let size = visit.settings.page_size;
