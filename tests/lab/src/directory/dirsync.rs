@@ -42,9 +42,9 @@ pub(crate) struct Ask {
 /// How far a client has come: the number at one server, and for each origin what it has.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Cookie {
-    /// Objects up to this number were sent.
-    usn: u64,
-    /// Attributes up to this number are known; it moves with the last page only (MS-DRSR, USN_VECTOR).
+    /// The last object sent: usnHighObjUpdate of MS-DRSR §5.208.
+    objects: u64,
+    /// What all objects have been told up to: usnHighPropUpdate. It stands still until the last page.
     properties: u64,
     invocation: [u8; 16],
     up_to_date: Vec<([u8; 16], u64)>,
@@ -135,7 +135,7 @@ pub(crate) fn answer(
         .iter()
         .filter(|(_, stored)| visible(stored))
         .map(|(&id, stored)| (stored.metadata.last(), id))
-        .filter(|(last, _)| *last > change.since.usn)
+        .filter(|(last, _)| *last > change.since.objects)
         .collect();
     order.sort_unstable();
 
@@ -144,7 +144,7 @@ pub(crate) fn answer(
         more: false,
         cookie: Vec::new(),
     };
-    let (mut sent, mut bytes, mut reached) = (BTreeSet::new(), 0, change.since.usn);
+    let (mut sent, mut bytes, mut reached) = (BTreeSet::new(), 0, change.since.objects);
     let most_bytes = if ask.most_bytes == 0 {
         usize::MAX
     } else {
@@ -189,10 +189,10 @@ pub(crate) fn answer(
     }
     page.cookie = if page.more {
         Cookie {
-            usn: reached,
+            objects: reached,
             properties: change.since.properties,
             invocation: store.invocation,
-            up_to_date: from.up_to_date
+            ..from
         }
     } else {
         store.here()
@@ -215,7 +215,7 @@ fn size(entry: &LdapSearchResultEntry) -> usize {
 
 /// What a cookie leaves to be told by this server.
 struct Since {
-    usn: u64,
+    objects: u64,
     properties: u64,
     up_to_date: Vec<([u8; 16], u64)>,
 }
@@ -327,7 +327,7 @@ impl Store {
         let mut up_to_date = self.up_to_date.clone();
         up_to_date.insert(self.invocation, self.usn);
         Cookie {
-            usn: self.usn,
+            objects: self.usn,
             properties: self.usn,
             invocation: self.invocation,
             up_to_date: up_to_date.into_iter().collect(),
@@ -338,7 +338,7 @@ impl Store {
         // Numbers of another server, or of this one before it was restored, mean nothing here.
         let own = cookie.invocation == self.invocation;
         Since {
-            usn: if own { cookie.usn } else { 0 },
+            objects: if own { cookie.objects } else { 0 },
             properties: if own { cookie.properties } else { 0 },
             up_to_date: cookie.up_to_date.clone(),
         }
@@ -387,7 +387,7 @@ impl Cookie {
                 .unwrap_or(u32::MAX)
                 .to_le_bytes(),
         );
-        for number in [self.usn, 0, self.properties] {
+        for number in [self.objects, 0, self.properties] {
             out.extend(number.to_le_bytes());
         }
         out.extend(self.invocation);
@@ -407,7 +407,7 @@ impl Cookie {
             return None;
         }
         take(20)?;
-        let usn = number(take(8)?)?;
+        let objects = number(take(8)?)?;
         take(8)?;
         let properties = number(take(8)?)?;
         let invocation = take(16)?.try_into().ok()?;
@@ -419,7 +419,7 @@ impl Cookie {
             up_to_date.push((take(16)?.try_into().ok()?, number(take(8)?)?));
         }
         rest.is_empty().then_some(Self {
-            usn,
+            objects,
             properties,
             invocation,
             up_to_date,
@@ -435,8 +435,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cookie_comes_back_and_no_other_bytes_pass(usn: u64, properties: u64, invocation: [u8; 16], known: u64, junk: Vec<u8>) {
-            let cookie = Cookie { usn, properties, invocation, up_to_date: vec![(invocation, known)] };
+        fn a_cookie_comes_back_and_no_other_bytes_pass(objects: u64, properties: u64, invocation: [u8; 16], known: u64, junk: Vec<u8>) {
+            let cookie = Cookie { objects, properties, invocation, up_to_date: vec![(invocation, known)] };
             let written = cookie.write();
             prop_assert_eq!(written.len(), 108);
             for cut in 0..written.len() {

@@ -7,10 +7,13 @@
 mod access;
 mod active_directory;
 mod ber;
+mod change_log;
+mod content_sync;
 mod dirsync;
 mod dn;
 mod entry;
 mod fault;
+mod feed;
 mod filter;
 mod ldif;
 mod links;
@@ -126,6 +129,8 @@ pub struct Directory {
 pub(crate) struct World {
     pub(crate) profile: Profile,
     inner: Mutex<Inner>,
+    /// Moves with each change of the content.
+    pub(crate) changed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -141,6 +146,11 @@ pub(crate) struct Inner {
 impl World {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the persistent searches.
+    pub(crate) fn notify(&self) {
+        self.changed.send_modify(|change| *change += 1);
     }
 }
 
@@ -171,6 +181,7 @@ impl Directory {
         let world = Arc::new(World {
             profile: inner.store.profile,
             inner: Mutex::new(inner),
+            changed: watch::Sender::new(0),
         });
         let ca = TestCa::new("Plumbline lab directory CA")?;
         let acceptor = TlsAcceptor::from(ca.issue(&["localhost", "127.0.0.1"])?.server_config()?);
@@ -217,7 +228,9 @@ impl Directory {
 
     /// Applies one change as the server itself would; what a client may not write (`entryUUID`, …) may be given.
     pub fn apply(&self, change: &Change) -> Result<(), Refusal> {
-        self.world.lock().store.apply(change)
+        self.world.lock().store.apply(change)?;
+        self.world.notify();
+        Ok(())
     }
 
     /// Applies changes in order until one is refused.
@@ -227,7 +240,9 @@ impl Directory {
 
     /// Reads or changes the content directly.
     pub fn with_store<T>(&self, work: impl FnOnce(&mut Store) -> T) -> T {
-        work(&mut self.world.lock().store)
+        let done = work(&mut self.world.lock().store);
+        self.world.notify();
+        done
     }
 
     /// All entries with their stored attributes, parents first.
@@ -273,6 +288,23 @@ impl Directory {
     /// The most objects on a page of DirSync, instead of 1,000.
     pub fn limit_dirsync_page(&self, objects: usize) {
         self.world.lock().dirsync_page = objects;
+    }
+
+    /// How many changes the session log of slapd keeps, instead of 10,000 (`syncprov-sessionlog`); 0 is none.
+    pub fn limit_session_log(&self, changes: u64) {
+        self.world.lock().store.changes.limit(changes);
+    }
+
+    /// Whether a cookie that the session log does not cover is refused with e-syncRefreshRequired (4096) unless the
+    /// client hints that it can reload (`syncprov-reloadhint`).
+    pub fn refuse_stale_cookies(&self, refuse: bool) {
+        self.world.lock().store.reload_hint = refuse;
+    }
+
+    /// Restarts the server: connections end, and the session log of slapd is empty.
+    pub fn restart(&self) {
+        self.world.lock().store.changes.restart();
+        self.disconnect_all();
     }
 
     fn change_account(&self, name: &str, change: impl FnOnce(&mut Account)) {

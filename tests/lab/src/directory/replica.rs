@@ -27,6 +27,7 @@ impl Directory {
     /// from where they were, an AD server has a new invocationId, and all connections end.
     pub fn restore(&self, snapshot: &Snapshot) -> Result<(), Refusal> {
         let mut store = snapshot.0.clone();
+        store.changes.restart();
         if store.profile == Profile::Ad {
             store.up_to_date.insert(store.invocation, store.usn);
             store.invocation = random_uuid();

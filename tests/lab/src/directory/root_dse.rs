@@ -23,6 +23,8 @@ pub(crate) const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 pub(crate) const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
 /// RFC 4532.
 pub(crate) const WHO_AM_I: &str = "1.3.6.1.4.1.4203.1.11.3";
+/// RFC 3909.
+pub(crate) const CANCEL: &str = "1.3.6.1.1.8";
 
 /// An entry that is not kept but made when asked for: attributes, each with whether it is operational.
 pub(crate) type Synthetic = Vec<(Attribute, bool)>;
@@ -42,11 +44,14 @@ pub(crate) fn root_dse(store: &Store) -> Synthetic {
             ),
             (Attribute::new("namingContexts", [base]), true),
             (
-                Attribute::new("supportedControl", [MANAGE_DSA_IT, PAGED_RESULTS]),
+                Attribute::new(
+                    "supportedControl",
+                    [MANAGE_DSA_IT, PAGED_RESULTS, SYNC_REQUEST],
+                ),
                 true,
             ),
             (
-                Attribute::new("supportedExtension", [START_TLS, WHO_AM_I]),
+                Attribute::new("supportedExtension", [START_TLS, WHO_AM_I, CANCEL]),
                 true,
             ),
             // all operational attributes, absolute filters
@@ -144,6 +149,7 @@ pub(crate) fn subschema(store: &Store) -> Synthetic {
             Syntax::Telephone => "50",
             Syntax::Uuid => "1.3.6.1.1.16.1",
             Syntax::Identifier => "38",
+            Syntax::ChangeNumber => "1.3.6.1.4.1.4203.666.11.2.1",
         };
         let syntax = if syntax.len() > 2 {
             syntax.to_owned()

@@ -1,6 +1,7 @@
 //! One client connection: bind, StartTLS, and each operation in turn.
 //!
-//! Operations are answered one after another, so an abandon always comes too late (RFC 4511 §4.11 allows that).
+//! Operations are answered one after another, so an abandon comes too late (RFC 4511 §4.11 allows that) but for a
+//! persistent search.
 //! Page cookies live and die with the connection, as they do on slapd and Windows.
 
 use std::collections::HashMap;
@@ -14,19 +15,20 @@ use ldap3_proto::proto::{
     LdapSearchResultReference,
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
 
 use super::access::Account;
 use super::active_directory::is_system_only;
-use super::dirsync;
+use super::content_sync::Persist;
 use super::entry::{Attribute, Change, Entry, Modification, Operation};
-use super::fault::Disturbed;
+use super::feed::disturbed;
 use super::filter::Filter;
 use super::refusal::Refusal;
-use super::root_dse::{DIRSYNC, DOMAIN_SCOPE, START_TLS, SYNC_REQUEST, WHO_AM_I};
+use super::root_dse::{CANCEL, DIRSYNC, DOMAIN_SCOPE, START_TLS, SYNC_REQUEST, WHO_AM_I};
 use super::schema::{self, Usage};
 use super::search::{Position, Query, compare, search};
 use super::wire::{self, FeedControl, Request, WireError};
-use super::{Inner, Profile, World};
+use super::{Profile, World};
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -49,16 +51,18 @@ struct OpenPage {
 /// What a connection knows.
 #[derive(Debug)]
 pub(crate) struct Session {
-    world: Arc<World>,
+    pub(crate) world: Arc<World>,
     secure: bool,
-    account: Option<usize>,
+    pub(crate) account: Option<usize>,
     pages: HashMap<Vec<u8>, OpenPage>,
     pages_given: u64,
     /// The pages of DirSync sent since the last one that was the last.
-    dirsync_pages: usize,
+    pub(crate) dirsync_pages: usize,
+    pub(crate) persists: Vec<Persist>,
+    changed: watch::Receiver<u64>,
 }
 
-enum Reply {
+pub(crate) enum Reply {
     Messages(Vec<LdapMsg>),
     /// These, these bytes, and the line is cut.
     Broken(Vec<LdapMsg>, &'static [u8]),
@@ -68,6 +72,7 @@ enum Reply {
 
 impl Session {
     pub(crate) fn new(world: Arc<World>, secure: bool) -> Self {
+        let changed = world.changed.subscribe();
         Self {
             world,
             secure,
@@ -75,6 +80,8 @@ impl Session {
             pages: HashMap::new(),
             pages_given: 0,
             dirsync_pages: 0,
+            persists: Vec::new(),
+            changed,
         }
     }
 
@@ -88,8 +95,17 @@ impl Session {
             let request = match wire::decode(&mut buffer) {
                 Ok(Some(request)) => request,
                 Ok(None) => {
-                    if stream.read_buf(&mut buffer).await? == 0 {
-                        return Ok(End::Closed);
+                    let following = !self.persists.is_empty();
+                    tokio::select! {
+                        read = stream.read_buf(&mut buffer) => if read? == 0 {
+                            return Ok(End::Closed);
+                        },
+                        _ = self.changed.changed(), if following => {
+                            let messages = self.follow();
+                            if !self.send(&mut stream, messages).await? {
+                                return Ok(End::Closed);
+                            }
+                        }
                     }
                     continue;
                 }
@@ -255,7 +271,10 @@ impl Session {
                 self.write(refused, &Change::Delete { dn }),
             ))),
             // No answer is due to an abandon; what remains are answers, which no client sends.
-            LdapOp::AbandonRequest(_) => Reply::Messages(Vec::new()),
+            LdapOp::AbandonRequest(id) => {
+                self.persists.retain(|each| each.msgid != id);
+                Reply::Messages(Vec::new())
+            }
             _ => Reply::Drop,
         }
     }
@@ -373,7 +392,7 @@ impl Session {
         Err(Refusal::new(LdapResultCode::InvalidCredentials, message))
     }
 
-    fn extended(&self, msgid: i32, request: &LdapExtendedRequest) -> Reply {
+    fn extended(&mut self, msgid: i32, request: &LdapExtendedRequest) -> Reply {
         let answer = |res: LdapResult, value: Option<Vec<u8>>| {
             let name = (request.name == START_TLS).then(|| START_TLS.to_owned());
             LdapMsg::new(
@@ -395,6 +414,12 @@ impl Session {
                     .and_then(|each| each.names.first());
                 let value = name.map(|name| format!("dn:{name}")).unwrap_or_default();
                 Reply::Messages(vec![answer(result(Ok(())), Some(value.into_bytes()))])
+            }
+            CANCEL if self.world.profile == Profile::OpenLdap => {
+                let (canceled, outcome) = self.cancel(request.value.as_deref());
+                let mut messages: Vec<LdapMsg> = canceled.into_iter().collect();
+                messages.push(answer(result(outcome), None));
+                Reply::Messages(messages)
             }
             _ => {
                 let refusal = Refusal::new(
@@ -433,6 +458,18 @@ impl Session {
             .find(|feed| feed.oid == DIRSYNC && world.profile == Profile::Ad);
         if let Some(feed) = feed {
             return self.dirsync(inner, msgid, &request, &filter, feed);
+        }
+        let feed = feeds
+            .iter()
+            .find(|feed| feed.oid == SYNC_REQUEST && world.profile == Profile::OpenLdap);
+        if let Some(feed) = feed
+            && !request_is_root
+        {
+            let paged = controls.iter().find_map(|each| match each {
+                LdapControl::SimplePagedResults { size, .. } => usize::try_from(*size).ok(),
+                _ => None,
+            });
+            return self.content_sync(inner, msgid, &request, &filter, feed, paged);
         }
         let paged = controls.iter().find_map(|control| match control {
             LdapControl::SimplePagedResults { size, cookie } => {
@@ -535,44 +572,6 @@ impl Session {
         disturbed(inner, request_is_root, messages)
     }
 
-    fn dirsync(
-        &mut self,
-        inner: &mut Inner,
-        msgid: i32,
-        request: &LdapSearchRequest,
-        filter: &Filter,
-        feed: &FeedControl,
-    ) -> Reply {
-        let mut last = LdapMsg::new(msgid, LdapOp::SearchResultDone(result(Ok(()))));
-        let refuse = |refusal| {
-            let refused = LdapOp::SearchResultDone(result(Err(refusal)));
-            Reply::Messages(vec![LdapMsg::new(msgid, refused)])
-        };
-        let Some(ask) = dirsync::read(&feed.value) else {
-            let message = "00000057: LdapErr: DSID-0C0908C4, comment: Error processing control, data 0, v4563";
-            return refuse(Refusal::new(LdapResultCode::ProtocolError, message));
-        };
-        if self.dirsync_pages > 0
-            && let Some(between_pages) = &mut inner.faults.between_pages
-        {
-            between_pages(&mut inner.store, self.dirsync_pages);
-        }
-        let account = self.account.and_then(|at| inner.accounts.get(at));
-        let most = inner.dirsync_page;
-        let page = match dirsync::answer(&mut inner.store, account, request, filter, &ask, most) {
-            Ok(page) => page,
-            Err(refusal) => return refuse(refusal),
-        };
-        self.dirsync_pages = if page.more { self.dirsync_pages + 1 } else { 0 };
-        let repeat = page.more && !ask.cookie.is_empty() && inner.faults.take_repeated_cookie();
-        let cookie = if repeat { &ask.cookie } else { &page.cookie };
-        last.ctrl.push(dirsync::control(page.more, cookie));
-        let entry = |entry| LdapMsg::new(msgid, LdapOp::SearchResultEntry(entry));
-        let mut messages: Vec<LdapMsg> = page.entries.into_iter().map(entry).collect();
-        messages.push(last);
-        disturbed(inner, false, messages)
-    }
-
     fn bad_cookie(&self) -> Refusal {
         match self.world.profile {
             Profile::OpenLdap => Refusal::new(
@@ -629,33 +628,15 @@ impl Session {
             let message = format!("{name}: no user modification allowed");
             return Err(Refusal::new(LdapResultCode::ConstraintViolation, message));
         }
-        inner.store.apply(change)
+        inner.store.apply(change)?;
+        self.world.notify();
+        Ok(())
     }
 }
 
-fn disturbed(inner: &mut Inner, of_root_dse: bool, messages: Vec<LdapMsg>) -> Reply {
-    if of_root_dse {
-        return Reply::Messages(messages);
-    }
-    let Disturbed { messages, end } = inner.faults.disturb(messages);
-    match end {
-        None => Reply::Messages(messages),
-        Some(end) => Reply::Broken(messages, end),
-    }
-}
-
-fn result(outcome: Result<(), Refusal>) -> LdapResult {
-    let Refusal {
-        code,
-        matched,
-        message,
-    } = outcome
+pub(crate) fn result(outcome: Result<(), Refusal>) -> LdapResult {
+    outcome
         .err()
-        .unwrap_or_else(|| Refusal::new(LdapResultCode::Success, String::new()));
-    LdapResult {
-        code,
-        matcheddn: matched,
-        message,
-        referral: Vec::new(),
-    }
+        .unwrap_or_else(|| Refusal::new(LdapResultCode::Success, String::new()))
+        .into_result()
 }

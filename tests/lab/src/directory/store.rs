@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ldap3_proto::proto::LdapResultCode;
 
 use super::Profile;
+use super::change_log::ChangeLog;
 use super::dn::{self, Ava, Dn, Escaping, Rdn};
 use super::entry::{self, Attribute, Change, Entry};
 use super::modify::random_uuid;
@@ -51,6 +52,9 @@ pub struct Store {
     pub(crate) invocation: [u8; 16],
     pub(crate) up_to_date: BTreeMap<[u8; 16], u64>,
     pub(crate) next_rid: u32,
+    /// slapd: what changed, and whether a cookie that the session log does not cover is refused (`syncprov-reloadhint`).
+    pub(crate) changes: ChangeLog,
+    pub(crate) reload_hint: bool,
     links: Option<std::sync::Arc<Links>>,
 }
 
@@ -115,6 +119,8 @@ impl Store {
             invocation: random_uuid(),
             up_to_date: BTreeMap::new(),
             next_rid: 1103,
+            changes: ChangeLog::new(),
+            reload_hint: false,
             links: None,
         };
         store.base = store.spell(&store.base);
@@ -139,11 +145,22 @@ impl Store {
         for id in added {
             store.settle_references(id, false)?;
         }
+        store.changes.restart();
         Ok(store)
     }
 
     /// Applies one change under the rules of the profile.
     pub fn apply(&mut self, change: &Change) -> Result<(), Refusal> {
+        let named = match change {
+            Change::Add(entry) => &entry.dn,
+            Change::Modify { dn, .. } | Change::Rename { dn, .. } | Change::Delete { dn } => dn,
+        };
+        let known = self.parse(named).ok().and_then(|name| self.find(&name));
+        let gone = match (change, known) {
+            (Change::Delete { .. }, Some(id)) => self.entries.get(&id).cloned(),
+            _ => None,
+        };
+        let added = self.next;
         let done = match change {
             Change::Add(entry) => self.add(entry).and_then(|id| {
                 self.settle_references(id, true)
@@ -159,6 +176,9 @@ impl Store {
             Change::Delete { dn } => self.delete(dn),
         };
         self.links = None;
+        if done.is_ok() {
+            self.log_change(known.unwrap_or(added), gone.as_ref());
+        }
         done
     }
 

@@ -11,7 +11,7 @@ use tokio_util::codec::Encoder as _;
 
 use super::ber;
 use super::filter::Filter;
-use super::root_dse::{DIRSYNC, SYNC_REQUEST};
+use super::root_dse::{DIRSYNC, PAGED_RESULTS, SYNC_REQUEST};
 
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 const MAX_DEPTH: usize = 200;
@@ -43,6 +43,8 @@ pub(crate) struct Request {
 pub(crate) struct FeedControl {
     pub(crate) oid: &'static str,
     pub(crate) critical: bool,
+    /// It stands behind a paged results control.
+    pub(crate) after_paging: bool,
     pub(crate) value: Vec<u8>,
 }
 
@@ -110,11 +112,13 @@ fn take_feeds(message: &mut StructureTag) -> Vec<FeedControl> {
         return Vec::new();
     };
     let mut feeds = Vec::new();
+    let mut after_paging = false;
     controls.retain(|control| {
         let PL::C(fields) = &control.payload else {
             return true;
         };
         let oid = fields.first().and_then(ber::read_octets);
+        after_paging |= oid == Some(PAGED_RESULTS.as_bytes());
         let known = [DIRSYNC, SYNC_REQUEST]
             .into_iter()
             .find(|known| oid == Some(known.as_bytes()));
@@ -124,6 +128,7 @@ fn take_feeds(message: &mut StructureTag) -> Vec<FeedControl> {
         let value = fields.iter().skip(1).find_map(ber::read_octets);
         feeds.push(FeedControl {
             oid,
+            after_paging,
             critical: fields.get(1).and_then(ber::read_boolean) == Some(true),
             value: value.unwrap_or_default().to_vec(),
         });

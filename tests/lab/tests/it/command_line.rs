@@ -11,6 +11,7 @@ use plumbline_lab::directory::{Attribute, Change, Entry, read_entries};
 pub(crate) type Content = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// A server as a command-line client reaches it.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) name: String,
