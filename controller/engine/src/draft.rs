@@ -466,10 +466,14 @@ impl Draft<'_> {
                 }
                 all
             }
-            Found::Adopt(object) => vec![Change::Adopt {
-                mark,
-                changes: against(&object.attributes),
-            }],
+            Found::Adopt(object) => {
+                let mut changes = against(&object.attributes);
+                // Once it is ours, the guard decides on that, and the sessions are revoked with it.
+                if changes.get(capabilities.enabled) == Some(&Some(Value::Flag(false))) {
+                    changes.remove(capabilities.enabled);
+                }
+                vec![Change::Adopt { mark, changes }]
+            }
             Found::Restore(object) => vec![Change::Restore {
                 mark,
                 changes: against(&object.attributes),

@@ -12,8 +12,12 @@ pub(crate) enum Fault {
     QuarantinedLeave,
     RewrittenIsResent,
     AnyApprovalFits,
+    FloorIgnored,
+    TrippedGuardStopsAll,
+    TrippedGroupHoldsAll,
     UnmappedIsCompared,
     UnresolvedScopeLeaves,
+    UncertainMembersLeave,
     HalfADisableIsEnough,
 }
 
