@@ -7,6 +7,9 @@ use ldap3::{Ldap, LdapConnAsync, Mod};
 
 use crate::server::Server;
 
+/// `groupType` of a global security group.
+pub(crate) const SECURITY: &str = "-2147483646";
+
 /// Numerical Recipes' generator.
 pub(crate) struct Random(pub(crate) u64);
 
@@ -287,6 +290,7 @@ impl Company {
             let account = self.account(&name);
             let attributes = [
                 ("objectClass", "group"),
+                ("groupType", SECURITY),
                 ("sAMAccountName", account.as_str()),
                 ("member", &member),
             ];
