@@ -18,7 +18,11 @@ use rustls::{
 use tokio::time::timeout;
 
 use crate::{
-    company::{Company, SECURITY}, consumer::Consumer, proxy::Proxy, reading::assert_told, server::Server,
+    company::{Company, SECURITY},
+    consumer::Consumer,
+    proxy::Proxy,
+    reading::assert_told,
+    server::Server,
 };
 
 const ATTRIBUTES: [&str; 5] = ["cn", "mail", "title", "member", "manager"];

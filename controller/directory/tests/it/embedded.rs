@@ -476,14 +476,33 @@ async fn who_is_moved_to_a_page_that_was_already_sent_is_missed_by_the_read_and_
     let (outcome, seen) = read(&mut source, &["cn"]).await;
     outcome.unwrap();
     directory.between_pages(|_, _| {});
-    let all = before.entries.iter().filter_map(|entry| entry.anchor.clone());
+    let all = before
+        .entries
+        .iter()
+        .filter_map(|entry| entry.anchor.clone());
     let missed: Vec<Anchor> = all
-        .filter(|anchor| !seen.entries.iter().any(|entry| entry.anchor.as_ref() == Some(anchor)))
+        .filter(|anchor| {
+            !seen
+                .entries
+                .iter()
+                .any(|entry| entry.anchor.as_ref() == Some(anchor))
+        })
         .collect();
-    let moved: Vec<Anchor> = (2450..2500).map(|n| before.entry(&name(n)).anchor.clone().unwrap()).collect();
-    assert!(moved.iter().all(|anchor| missed.contains(anchor)), "the read missed {}", missed.len());
+    let moved: Vec<Anchor> = (2450..2500)
+        .map(|n| before.entry(&name(n)).anchor.clone().unwrap())
+        .collect();
+    assert!(
+        moved.iter().all(|anchor| missed.contains(anchor)),
+        "the read missed {}",
+        missed.len()
+    );
     for sighting in find(&mut source, &missed).await.unwrap() {
-        assert_eq!(sighting.found, sighting.anchor != gone, "{}", sighting.anchor);
+        assert_eq!(
+            sighting.found,
+            sighting.anchor != gone,
+            "{}",
+            sighting.anchor
+        );
     }
 }
 
@@ -507,7 +526,10 @@ async fn a_read_of_active_directory_that_loses_its_connection_is_never_resumed()
 async fn references_to_the_partitions_of_a_domain_itself_are_not_shown() {
     let (_directory, settings) = start(Profile::Ad, DOMAIN, vec![]).await;
     let mut source = DirectorySource::new(settings).unwrap();
-    assert_eq!(source.probe().await.unwrap().subordinate_contexts, Vec::<String>::new());
+    assert_eq!(
+        source.probe().await.unwrap().subordinate_contexts,
+        Vec::<String>::new()
+    );
     read(&mut source, &["cn"]).await.0.unwrap();
     assert_eq!(source.subordinate_contexts().count(), 0);
 }
@@ -517,8 +539,17 @@ async fn another_domain_behind_the_second_url_is_refused() {
     let (first, mut settings) = start(Profile::Ad, DOMAIN, people(Profile::Ad, DOMAIN, 3)).await;
     let (second, other) = start(Profile::Ad, DOMAIN, people(Profile::Ad, DOMAIN, 1)).await;
     let replica = first.replica().await.unwrap();
-    settings.servers.extend([second.ldaps_url(), replica.ldaps_url()]);
-    settings.ca_pem = Some([settings.ca_pem.unwrap(), other.ca_pem.unwrap(), replica.ca_pem().into()].concat());
+    settings
+        .servers
+        .extend([second.ldaps_url(), replica.ldaps_url()]);
+    settings.ca_pem = Some(
+        [
+            settings.ca_pem.unwrap(),
+            other.ca_pem.unwrap(),
+            replica.ca_pem().into(),
+        ]
+        .concat(),
+    );
     let mut source = DirectorySource::new(settings).unwrap();
     read(&mut source, &["cn"]).await.0.unwrap();
     first.inject(Fault::Reset);

@@ -289,17 +289,24 @@ async fn when_a_server_dies_in_a_read_the_next_read_is_whole_on_the_second() {
     outcome.unwrap();
     let (mut died, mut ended) = (false, false);
     let outcome = source
-        .read(&ReadRequest::default(), Start::Complete(Cause::First), &mut |event| match event {
-            Import::Batch(_) if !std::mem::replace(&mut died, true) => _ = first.run(&["down"]),
-            Import::End { .. } => ended = true,
-            _ => {}
-        })
+        .read(
+            &ReadRequest::default(),
+            Start::Complete(Cause::First),
+            &mut |event| match event {
+                Import::Batch(_) if !std::mem::replace(&mut died, true) => _ = first.run(&["down"]),
+                Import::End { .. } => ended = true,
+                _ => {}
+            },
+        )
         .await;
     assert!(died && !ended);
     assert_told(&outcome.unwrap_err(), Reason::ReadIncomplete, "was lost");
     let (outcome, seen) = read(&mut source, &["cn"]).await;
     outcome.unwrap();
-    assert_eq!(source.probe().await.unwrap().server, second.fact("OL_LDAPS_URL"));
+    assert_eq!(
+        source.probe().await.unwrap().server,
+        second.fact("OL_LDAPS_URL")
+    );
     let anchors = |seen: &crate::reading::Seen| {
         let all = seen.entries.iter().filter_map(|entry| entry.anchor.clone());
         all.collect::<std::collections::BTreeSet<_>>()

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use ldap3_proto::proto::{
-    LdapOp, LdapResultCode, LdapSearchRequest, LdapSearchResultReference,
-};
+use ldap3_proto::proto::{LdapOp, LdapResultCode, LdapSearchRequest, LdapSearchResultReference};
 use plumbline_directory::DirectorySource;
 use plumbline_engine::{anchor::Anchor, reason::Reason};
 
@@ -273,8 +271,13 @@ async fn a_child_domain_that_the_server_refers_to_is_shown_as_subordinate() {
         let mut replies = Vec::new();
         if request.scope == ldap3_proto::proto::LdapSearchScope::Subtree {
             for uri in [url, own] {
-                let reference = LdapSearchResultReference { uris: vec![uri.to_owned()] };
-                replies.push(Reply::Message(LdapOp::SearchResultReference(reference), vec![]));
+                let reference = LdapSearchResultReference {
+                    uris: vec![uri.to_owned()],
+                };
+                replies.push(Reply::Message(
+                    LdapOp::SearchResultReference(reference),
+                    vec![],
+                ));
             }
         } else {
             replies.push(entry(BASE, &[("objectClass", vec!["domain"])]));
