@@ -11,6 +11,7 @@ use crate::{
     configuration::Configuration,
     connector_space::ConnectorSpace,
     difference::{difference, first_values},
+    drift::Drift,
     entry::Class,
     fault::{Fault, planted},
     guard::{Hold, Managed, hold},
@@ -125,8 +126,10 @@ pub(crate) fn plan<'a>(
         readings,
     };
     let matches = matched(&joined, &index, view, &sources, memory);
+    let ids = ids(&matches, &index);
     let mut draft = Draft {
         configuration,
+        drift: Drift::new(configuration, view, &ids),
         memory,
         now,
         quarantine: std::mem::take(&mut joined.quarantine),
@@ -191,15 +194,24 @@ pub(crate) fn plan<'a>(
         quarantine,
         planned,
         wake,
+        drift,
+        memory,
         ..
     } = draft;
+    drafted.plan.drift = drift.end(memory, |anchor| {
+        let identity = joined.identities.get(anchor);
+        match identity.filter(|_| matches.found.contains_key(anchor)) {
+            Some(identity) => identity.reading.space.settled(),
+            None => !index.ours.contains_key(anchor),
+        }
+    });
     let plan = &mut drafted.plan;
     plan.quarantine = settle(quarantine, memory);
     plan.names = called(&operations, &holds, &joined, view, configuration);
     plan.operations = operations;
     plan.holds = holds;
     drafted.wake = wake.into_iter().chain(gone.wake).min();
-    drafted.ids = ids(&matches, &index);
+    drafted.ids = ids.clone();
     prune(memory, &planned, &index, &matches);
     drafted
 }
@@ -373,6 +385,7 @@ impl Managed {
 
 struct Draft<'a> {
     configuration: &'a Configuration,
+    drift: Drift<'a>,
     memory: &'a mut Memory,
     now: Timestamp,
     quarantine: Vec<Quarantined>,
@@ -500,8 +513,9 @@ impl Draft<'_> {
         })
     }
 
-    /// `None` while a refusal of the same operation is not due to be tried again.
+    /// `None` while a refusal of the same operation is not due to be tried again, and for what would undo a drift that is reported.
     fn admit(&mut self, operation: Operation, dn: &str) -> Option<Operation> {
+        let operation = self.drift.spare(operation, self.memory)?;
         let key = refusal_key(&operation);
         let Some(refusal) = self.memory.refusals.get(&key) else {
             return Some(operation);

@@ -11,7 +11,7 @@ use crate::{
     anchor::Anchor,
     configuration::{Configuration, Include},
     connector_space::{ConnectorSpace, names},
-    draft,
+    draft, drift,
     entry::Class,
     exclusion::EXCLUSION_ATTRIBUTES,
     expression::Expression,
@@ -22,7 +22,7 @@ use crate::{
     memory::{Memory, Rewritten},
     operation::{Change, Member, Operation, Outcome},
     plan::Plan,
-    port::{Import, Observation, ReadRequest, TargetRead},
+    port::{Cursor, Import, Observation, ReadRequest, TargetRead},
     quarantine::{refusal_key, refuse},
     reason::Reason,
     scope::{Decided, MEMBERS},
@@ -182,6 +182,13 @@ impl Engine {
     /// Takes an event of the target's read.
     pub fn observe(&mut self, event: Observation, now: Timestamp) {
         self.view.observe(event, now);
+        let touched = self.view.touched();
+        drift::note(&mut self.memory, touched, &self.configuration, now);
+    }
+
+    /// From where the next read of the target can go on; `None` when everything is to be read.
+    pub fn target_cursor(&self) -> Option<&Cursor> {
+        self.view.cursor()
     }
 
     /// What is to be written now, and when to plan again if nothing happens before.

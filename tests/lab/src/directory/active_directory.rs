@@ -7,7 +7,7 @@
 use ldap3_proto::proto::LdapResultCode;
 
 use super::dn::Dn;
-use super::entry::Entry;
+use super::entry::{self, Entry};
 use super::modify::{generalized_time, print_uuid, random_uuid};
 use super::refusal::Refusal;
 use super::schema;
@@ -170,6 +170,7 @@ pub(crate) fn service_objects(store: &Store) -> [Entry; 2] {
 
 /// What the server gives a new object.
 pub(crate) fn stamp_new(store: &mut Store, stored: &mut Stored) {
+    complete_classes(stored);
     store.usn += 1;
     let usn = store.usn.to_string();
     let class = category(stored);
@@ -210,6 +211,28 @@ pub(crate) fn stamp_new(store: &mut Store, stored: &mut Stored) {
     stored.set("whenChanged", generalized_time(".0"));
     store.note(stored);
     store.note_name(stored);
+}
+
+/// AD adds the classes that a single given class derives from, and returns all of them, the most derived last.
+fn complete_classes(stored: &mut Stored) {
+    let chain: &[&str] = match stored.values("objectClass") {
+        [class] => match class.to_ascii_lowercase().as_slice() {
+            b"user" => &["top", "person", "organizationalPerson", "user"],
+            b"contact" => &["top", "person", "organizationalPerson", "contact"],
+            b"computer" => &["top", "person", "organizationalPerson", "user", "computer"],
+            b"group" => &["top", "group"],
+            b"organizationalunit" => &["top", "organizationalUnit"],
+            b"container" => &["top", "container"],
+            _ => return,
+        },
+        _ => return,
+    };
+    if let Some(attribute) = entry::find_mut(&mut stored.attributes, "objectClass") {
+        attribute.values = chain
+            .iter()
+            .map(|class| class.as_bytes().to_vec())
+            .collect();
+    }
 }
 
 fn category(stored: &Stored) -> &'static str {

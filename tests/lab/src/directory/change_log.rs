@@ -22,6 +22,7 @@ pub(crate) struct Event {
     pub(crate) uuid: [u8; 16],
     /// The name after the change; of a deleted entry its last.
     pub(crate) dn: String,
+    pub(crate) added: bool,
     /// The entry after the change; none when it was deleted.
     pub(crate) after: Option<Stored>,
 }
@@ -99,7 +100,7 @@ impl ChangeLog {
 
 impl Store {
     /// Notes what became of an entry.
-    pub(crate) fn log_change(&mut self, id: u64, before: Option<&Stored>) {
+    pub(crate) fn log_change(&mut self, id: u64, added: bool, before: Option<&Stored>) {
         if self.profile != Profile::OpenLdap {
             return;
         }
@@ -122,6 +123,7 @@ impl Store {
             id,
             uuid,
             dn,
+            added,
             after,
         });
         if self.changes.events.len() > KEPT {

@@ -155,7 +155,15 @@ pub(crate) fn refresh(
         (Standing::Behind(csn), Some(events)) => {
             let changed: BTreeMap<u64, &Event> =
                 events.iter().map(|event| (event.id, *event)).collect();
-            let gone = changed.iter().filter(|(id, _)| !content.contains_key(id));
+            // Whatever was written and does not match is called deleted, were it never known; but not what was only added.
+            let written: HashSet<u64> = events
+                .iter()
+                .filter(|event| !event.added)
+                .map(|event| event.id)
+                .collect();
+            let gone = changed
+                .iter()
+                .filter(|(id, _)| !content.contains_key(id) && written.contains(id));
             for (_, event) in gone {
                 let interim = format!("rid=000,csn={csn},delcsn={}", event.csn);
                 out.id_set(Some(interim.into_bytes()), true, &[event.uuid]);

@@ -545,12 +545,11 @@ impl Session {
             let at = query.page.map(|(_, position)| position).unwrap_or_default();
             let cookie = found.next.map(|position| {
                 self.pages_given += 1;
-                let (cookie, position) = match repeated {
-                    Some(cookie) => (cookie, at),
-                    None => {
-                        let fresh = [self.pages_given.to_be_bytes(), rand::random()].concat();
-                        (fresh, position)
-                    }
+                let (cookie, position) = if let Some(cookie) = repeated {
+                    (cookie, at)
+                } else {
+                    let fresh = [self.pages_given.to_be_bytes(), rand::random()].concat();
+                    (fresh, position)
                 };
                 self.pages.insert(
                     cookie.clone(),

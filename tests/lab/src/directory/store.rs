@@ -177,7 +177,7 @@ impl Store {
         };
         self.links = None;
         if done.is_ok() {
-            self.log_change(known.unwrap_or(added), gone.as_ref());
+            self.log_change(known.unwrap_or(added), known.is_none(), gone.as_ref());
         }
         done
     }

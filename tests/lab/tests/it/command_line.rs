@@ -112,6 +112,17 @@ pub(crate) fn assert_same(ours: &Content, theirs: &Content) {
     assert!(differing.is_empty(), "{differing:#?}");
 }
 
+/// Equal steps, or those that differ.
+pub(crate) fn assert_same_steps(ours: &[(String, Vec<String>)], theirs: &[(String, Vec<String>)]) {
+    assert_eq!(ours.len(), theirs.len());
+    let differing: Vec<_> = ours
+        .iter()
+        .zip(theirs)
+        .filter(|(ours, theirs)| ours != theirs)
+        .collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
 /// Hires, leavers, renames, moves, groups and a renamed unit.
 pub(crate) fn a_year(company: &mut Company) -> Vec<Change> {
     let mut changes = Vec::new();

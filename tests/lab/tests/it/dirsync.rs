@@ -129,7 +129,10 @@ impl Feed {
 /// Values as text, binary ones in hex.
 pub(crate) fn readable(attributes: &Attributes) -> BTreeMap<String, Vec<String>> {
     let text = |value: &Vec<u8>| {
-        let hex = || value.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = || {
+            let pairs: Vec<String> = value.iter().map(|byte| format!("{byte:02x}")).collect();
+            pairs.concat()
+        };
         String::from_utf8(value.clone()).unwrap_or_else(|_| hex())
     };
     attributes

@@ -10,7 +10,7 @@ use std::process::Command;
 use plumbline_lab::company::{Company, Dialect};
 use plumbline_lab::directory::{Account, Config, Directory, Profile, write_changes};
 
-use crate::command_line::{Answer, Content, Target, a_year, assert_same};
+use crate::command_line::{Answer, Content, Target, a_year, assert_same, assert_same_steps};
 use crate::sync::Consumer;
 use crate::sync_transcript::Transcript;
 
@@ -456,9 +456,8 @@ async fn content_synchronisation_tells_the_same_as_slapd_of_the_same_changes() {
                 &Consumer::new(&followed.root.clone(), crate::sync_transcript::FILTER),
             )
             .await;
-        transcript.lines.extend(followed.lines);
-        transcripts.push(transcript.lines);
+        transcript.steps.extend(followed.steps);
+        transcripts.push(transcript.steps);
     }
-    let [ours, theirs] = transcripts.try_into().unwrap();
-    assert_eq!(ours.join("\n"), theirs.join("\n"));
+    assert_same_steps(&transcripts[0], &transcripts[1]);
 }

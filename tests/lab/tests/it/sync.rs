@@ -117,23 +117,21 @@ impl Consumer {
 impl Following {
     pub(crate) async fn next(&mut self) -> Message {
         let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
-        match next.expect("a message in time").unwrap() {
-            Some(found) => message(found),
-            None => {
-                let result = tokio::time::timeout(PATIENCE, self.0.finish())
-                    .await
-                    .unwrap();
-                let control = result
-                    .ctrls
-                    .iter()
-                    .find(|each| each.1.ctype == format!("{SYNC}.3"));
-                let done = control.map(|each| {
-                    let parts = parts(each.1.val.as_ref().unwrap());
-                    (octets(&parts), flag(&parts))
-                });
-                Message::Done(result.rc, done)
-            }
+        if let Some(found) = next.expect("a message in time").unwrap() {
+            return message(found).expect("a message of RFC 4533");
         }
+        let result = tokio::time::timeout(PATIENCE, self.0.finish())
+            .await
+            .unwrap();
+        let control = result
+            .ctrls
+            .iter()
+            .find(|each| each.1.ctype == format!("{SYNC}.3"));
+        let done = control.map(|each| {
+            let parts = parts(each.1.val.as_ref().unwrap());
+            (octets(&parts), flag(&parts))
+        });
+        Message::Done(result.rc, done)
     }
 
     pub(crate) fn id(&mut self) -> i32 {
@@ -158,7 +156,7 @@ fn flag(parts: &[StructureTag]) -> bool {
         .is_some_and(|bytes| bytes != [0])
 }
 
-fn message(found: ResultEntry) -> Message {
+fn message(found: ResultEntry) -> Option<Message> {
     if !found.is_intermediate() {
         let control = found
             .1
@@ -178,7 +176,7 @@ fn message(found: ResultEntry) -> Message {
             bin_attrs,
         } = SearchEntry::construct(found);
         let filled = !(attrs.is_empty() && bin_attrs.is_empty());
-        return Message::Entry(state, dn, filled, uuid, cookie);
+        return Some(Message::Entry(state, dn, filled, uuid, cookie));
     }
     let fields = found.0.expect_constructed().unwrap();
     let value = fields.into_iter().find(|field| field.id == 1).unwrap();
@@ -187,14 +185,14 @@ fn message(found: ResultEntry) -> Message {
         .map(|(rest, tag)| (rest.len(), tag))
         .unwrap();
     match (info.id, info.payload) {
-        (0, PL::P(cookie)) => Message::NewCookie(cookie),
-        (id @ (1 | 2), PL::C(parts)) => Message::Refreshed(id == 1, octets(&parts)),
+        (0, PL::P(cookie)) => Some(Message::NewCookie(cookie)),
+        (id @ (1 | 2), PL::C(parts)) => Some(Message::Refreshed(id == 1, octets(&parts))),
         (3, PL::C(parts)) => {
             let set = parts.iter().find(|part| part.id == 17).cloned().unwrap();
             let uuids = set.expect_constructed().unwrap().into_iter();
             let uuids = uuids.map(|each| each.expect_primitive().unwrap()).collect();
-            Message::IdSet(flag(&parts), uuids, octets(&parts))
+            Some(Message::IdSet(flag(&parts), uuids, octets(&parts)))
         }
-        other => panic!("no Sync Info: {other:?}"),
+        _ => None,
     }
 }

@@ -16,7 +16,9 @@ pub(crate) struct Transcript {
     pub(crate) root: String,
     outside: String,
     names: BTreeMap<Vec<u8>, String>,
-    pub(crate) lines: Vec<String>,
+    /// One who missed the last changes before the restart.
+    stale: Option<Consumer>,
+    pub(crate) steps: Vec<(String, Vec<String>)>,
 }
 
 impl Transcript {
@@ -27,7 +29,8 @@ impl Transcript {
             root: format!("ou=feed,{base}"),
             outside: format!("ou=outside,{base}"),
             names: BTreeMap::new(),
-            lines: Vec::new(),
+            stale: None,
+            steps: Vec::new(),
         };
         let (root, unit) = (&transcript.root, "organizationalUnit");
         let mut made: Vec<Change> = [
@@ -66,7 +69,7 @@ impl Transcript {
     }
 
     /// What happens, each under its name.
-    fn steps(&self) -> Vec<(&'static str, Vec<Change>)> {
+    fn changes(&self) -> Vec<(&'static str, Vec<Change>)> {
         let set = |dn: String, name: &str, values: &[&str]| Change::Modify {
             dn,
             modifications: vec![Modification::replace(name, values.iter().copied())],
@@ -169,8 +172,11 @@ impl Transcript {
         self.say("initial", &told);
         let told = consumer.refresh(ldap).await;
         self.say("nothing", &told);
-        for (name, changes) in self.steps() {
+        for (name, changes) in self.changes() {
             self.write(&changes);
+            if name == "moved in" {
+                self.stale = Some(consumer.clone());
+            }
             let told = consumer.refresh(ldap).await;
             self.say(name, &told);
         }
@@ -204,13 +210,21 @@ impl Transcript {
                 dn: self.dn("u3", "a"),
             },
         ]);
-        let mut stale = consumer.clone();
+        let mut other = consumer.clone();
         let told = consumer.refresh(ldap).await;
         self.say("restarted, current", &told);
-        // The restart lies between this cookie and now only for who had it before the restart.
-        stale.filter = "(uid=nobody)".to_owned();
-        let told = stale.refresh(ldap).await;
+        other.filter = "(uid=nobody)".into();
+        let told = other.refresh(ldap).await;
         self.say("another filter", &told);
+        let mut stale = self.stale.clone().unwrap();
+        for persist in [false, true] {
+            let told = if persist {
+                self.stale.as_ref().unwrap().persist(ldap).await.0
+            } else {
+                stale.refresh(ldap).await
+            };
+            self.say("a cookie older than the restart", &told);
+        }
     }
 
     /// refreshAndPersist: each step, up to the marker that follows it.
@@ -221,7 +235,7 @@ impl Transcript {
             dn: self.root.clone(),
             modifications: vec![Modification::replace("description", [number.to_string()])],
         };
-        let steps: Vec<_> = self.steps().into_iter().enumerate().collect();
+        let steps: Vec<_> = self.changes().into_iter().enumerate().collect();
         let markers: Vec<Change> = steps.iter().map(|(number, _)| marker(*number)).collect();
         for ((_, (name, mut changes)), marker) in steps.into_iter().zip(markers) {
             changes.push(marker);
@@ -272,13 +286,16 @@ impl Transcript {
                 }
             })
             .collect();
-        // Sets come one by one in no order that is promised.
-        let sets = lines
-            .iter()
-            .take_while(|line| line.starts_with("set"))
-            .count();
-        lines[..sets].sort_unstable();
-        self.lines.push(format!("== {step}"));
-        self.lines.extend(lines);
+        // Sets, and then entries of a refresh, come in no order that is promised.
+        if !matches!(told.first(), Some(Message::Entry(.., Some(_)))) {
+            let sets = lines
+                .iter()
+                .take_while(|line| line.starts_with("set"))
+                .count();
+            let ends = lines.len().saturating_sub(1).max(sets);
+            lines[..sets].sort_unstable();
+            lines[sets..ends].sort_unstable();
+        }
+        self.steps.push((step.to_owned(), lines));
     }
 }

@@ -20,10 +20,11 @@ fn units(world: &World) -> Vec<String> {
 }
 
 fn done(messages: &[Message]) -> (u32, Option<bool>) {
-    match messages.last() {
-        Some(Message::Done(code, control)) => (*code, control.as_ref().map(|each| each.1)),
-        other => panic!("no end: {other:?}"),
-    }
+    let end = messages.last().and_then(|each| match each {
+        Message::Done(code, control) => Some((*code, control.as_ref().map(|each| each.1))),
+        _ => None,
+    });
+    end.expect("a result")
 }
 
 #[tokio::test]

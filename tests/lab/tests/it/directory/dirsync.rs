@@ -66,10 +66,11 @@ async fn domain() -> (World, String) {
     (world, unit)
 }
 
+/// A name, and attributes with their values.
+type Told = (String, Vec<(String, Vec<String>)>);
+
 /// Names and attribute names with their values, objectGUID and instanceType left out after they were seen.
-fn told(
-    entries: Vec<(String, crate::dirsync::Attributes)>,
-) -> Vec<(String, Vec<(String, Vec<String>)>)> {
+fn told(entries: Vec<(String, crate::dirsync::Attributes)>) -> Vec<Told> {
     entries
         .into_iter()
         .map(|(dn, mut attributes)| {
