@@ -25,7 +25,7 @@ use crate::{
     reference::Peers,
     target::{Mark, TargetId, TargetObject, Value, Values},
     target_view::{TargetView, our_anchor},
-    unique,
+    unique::{self, Absence},
 };
 
 /// A plan and what goes with it.
@@ -143,7 +143,7 @@ pub(crate) fn plan<'a>(
     for operation in gone.operations.iter().cloned() {
         operations.extend(draft.admit(operation, ""));
     }
-    let mut managed = Managed::new(&index, configuration);
+    let mut managed = Managed::new(&index, configuration, draft.memory);
     let mut holds = hold(
         &mut operations,
         &configuration.guard,
@@ -232,13 +232,30 @@ fn matched<'v>(
     };
     let mut matches = find(&joined.identities, index, view, configuration, &changed);
     unique::check_domains(&joined.identities, &mut matches, view, configuration);
-    let absent = |anchor: &Anchor| sources.absent(anchor);
+    let absence = |anchor: &Anchor| {
+        if !sources.absent(anchor) {
+            return Absence::Present;
+        }
+        let absences = memory.absences.values();
+        let seen = absences
+            .filter_map(|absences| absences.get(anchor))
+            .any(|absence| absence.home);
+        let named = sources
+            .spaces
+            .values()
+            .any(|space| space.tombstoned(anchor));
+        if seen || named {
+            Absence::Explained
+        } else {
+            Absence::Unexplained
+        }
+    };
     unique::check(
         &joined.identities,
         &mut matches,
         index,
         configuration,
-        &absent,
+        &absence,
     );
     matches
 }
@@ -329,6 +346,7 @@ fn prune(
     }
     memory.absences.retain(|_, absences| !absences.is_empty());
     memory.anchor_changes.retain(|_, old| ours(old));
+    memory.disabling.retain(ours);
     memory
         .rewritten
         .retain(|anchor, _| ours(anchor) || matches.found.contains_key(anchor));
@@ -336,13 +354,17 @@ fn prune(
 }
 
 impl Managed {
-    fn new(index: &ViewIndex<'_>, configuration: &Configuration) -> Self {
+    fn new(index: &ViewIndex<'_>, configuration: &Configuration, memory: &Memory) -> Self {
         let mut managed = Self::default();
         for object in index.ours.values().flatten() {
             *managed.objects.entry(object.class).or_default() += 1;
             let enabled = object.attributes.get(configuration.capabilities.enabled);
             if enabled != Some(&Value::Flag(false)) {
                 *managed.enabled.entry(object.class).or_default() += 1;
+            } else if let Some(mark) = &object.mark
+                && memory.disabling.contains(&mark.anchor)
+            {
+                managed.blocked.insert(mark.anchor.clone());
             }
         }
         managed
@@ -427,21 +449,31 @@ impl Draft<'_> {
                 let mut changes = against(&object.attributes);
                 let mut all = Vec::new();
                 let enabled = capabilities.enabled;
-                if identity.class == Class::User
-                    && changes.get(enabled) == Some(&Some(Value::Flag(false)))
-                {
-                    changes.remove(enabled);
-                    all.push(Change::Disable);
+                if identity.class == Class::User {
+                    let blocked = object.attributes.get(enabled) == Some(&Value::Flag(false));
+                    let stays = blocked && !changes.contains_key(enabled);
+                    if changes.get(enabled) == Some(&Some(Value::Flag(false))) {
+                        changes.remove(enabled);
+                        all.push(Change::Disable);
+                    } else if !stays {
+                        self.memory.disabling.remove(anchor);
+                    } else if self.memory.disabling.contains(anchor) {
+                        all.push(Change::Disable);
+                    }
                 }
                 if !changes.is_empty() {
                     all.push(Change::Update { changes });
                 }
                 all
             }
-            Found::Adopt(object) => vec![Change::Adopt {
-                mark,
-                changes: against(&object.attributes),
-            }],
+            Found::Adopt(object) => {
+                let mut changes = against(&object.attributes);
+                // Once it is ours, the guard decides on that, and the sessions are revoked with it.
+                if changes.get(capabilities.enabled) == Some(&Some(Value::Flag(false))) {
+                    changes.remove(capabilities.enabled);
+                }
+                vec![Change::Adopt { mark, changes }]
+            }
             Found::Restore(object) => vec![Change::Restore {
                 mark,
                 changes: against(&object.attributes),

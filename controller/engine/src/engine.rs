@@ -15,6 +15,7 @@ use crate::{
     entry::Class,
     exclusion::EXCLUSION_ATTRIBUTES,
     expression::Expression,
+    fault::{Fault, planted},
     filter::Filter,
     gone,
     identity::{Reading, ScopeCounts},
@@ -206,11 +207,33 @@ impl Engine {
         (drafted.plan, wake.filter(|at| *at > now).min())
     }
 
+    /// These operations are about to be sent. A disable has two halves (block sign-in, revoke the sessions): one that is interrupted
+    /// between them is planned again until [`Self::record`] hears that it is done. Keep [`Self::memory`] after this, before sending.
+    pub fn sending(&mut self, operations: &[Operation]) {
+        if planted(Fault::HalfADisableIsEnough) {
+            return;
+        }
+        let disables = operations
+            .iter()
+            .filter(|one| one.change == Change::Disable);
+        self.memory
+            .disabling
+            .extend(disables.map(|one| one.anchor.clone()));
+    }
+
     /// Takes what became of an operation.
     ///
     /// A success is laid over the target view for ten minutes. A refusal sets the operation aside: it is tried again after 1 min,
     /// doubling to 1 h, or at once when it would be another one.
     pub fn record(&mut self, operation: &Operation, outcome: &Outcome, now: Timestamp) {
+        if operation.change == Change::Disable
+            && matches!(
+                outcome,
+                Outcome::Done { .. } | Outcome::AlreadySo | Outcome::Gone
+            )
+        {
+            self.memory.disabling.remove(&operation.anchor);
+        }
         let (reason, message) = match outcome {
             Outcome::Done { id } => {
                 return self.confirm(operation, id.as_ref(), &Values::new(), now);

@@ -12,8 +12,13 @@ pub(crate) enum Fault {
     QuarantinedLeave,
     RewrittenIsResent,
     AnyApprovalFits,
+    FloorIgnored,
+    TrippedGuardStopsAll,
+    TrippedGroupHoldsAll,
     UnmappedIsCompared,
     UnresolvedScopeLeaves,
+    UncertainMembersLeave,
+    HalfADisableIsEnough,
 }
 
 #[cfg(not(test))]

@@ -2,7 +2,10 @@
 //!
 //! A hold has a digest over what it withholds; approving that digest releases exactly that hold.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use crate::{
     anchor::Anchor,
@@ -70,6 +73,8 @@ pub(crate) struct Managed {
     pub(crate) objects: BTreeMap<Class, usize>,
     /// Ours that are not disabled, by class.
     pub(crate) enabled: BTreeMap<Class, usize>,
+    /// Whose sign-in is blocked already; only the rest of the disable is to be done.
+    pub(crate) blocked: BTreeSet<Anchor>,
     /// Members of each of our groups.
     pub(crate) members: BTreeMap<Anchor, usize>,
 }
@@ -84,7 +89,7 @@ impl Limit {
 
     /// More than the floor, and more than the number or the share.
     fn over(&self, n: usize, managed: usize) -> Option<String> {
-        if n <= self.floor as usize {
+        if n <= self.floor as usize && !planted(Fault::FloorIgnored) {
             return None;
         }
         if n > self.max as usize {
@@ -107,6 +112,7 @@ pub(crate) fn hold(
     }
     let mut risky: BTreeMap<(HoldClass, Class), Vec<Operation>> = BTreeMap::new();
     operations.retain(|operation| match HoldClass::of(&operation.change) {
+        Some(HoldClass::Disables) if managed.blocked.contains(&operation.anchor) => true,
         Some(class) => {
             risky
                 .entry((class, operation.class))
@@ -151,6 +157,9 @@ pub(crate) fn hold(
             operations: held,
             sample,
         });
+    }
+    if planted(Fault::TrippedGuardStopsAll) && !holds.is_empty() {
+        operations.clear();
     }
     holds
 }
@@ -200,6 +209,9 @@ fn removals(
     let memberships: usize = managed.members.values().sum();
     let all = total > 1 && total >= memberships;
     let everything = all || total > limit.floor as usize && total > limit.max as usize;
+    let everything = everything
+        || planted(Fault::TrippedGroupHoldsAll)
+            && (groups.iter()).any(|(group, own)| limit.over(own.len(), members(group)).is_some());
     let (mut held, mut of, mut tripped, mut why) = (Vec::new(), 0, 0_usize, String::new());
     for (group, removals) in groups {
         let inside = limit.over(removals.len(), members(&group));

@@ -75,7 +75,8 @@ pub(crate) fn leaving<'v>(
 ) -> Leaving {
     let mut leaving = Leaving::default();
     for (anchor, object) in objects {
-        let change = farewell(object, sources.configuration);
+        let unfinished = memory.disabling.contains(anchor);
+        let change = farewell(object, unfinished, sources.configuration);
         let homes: Vec<&Reading<'_>> = sources
             .readings
             .values()
@@ -117,13 +118,17 @@ pub(crate) fn leaving<'v>(
     leaving
 }
 
-/// What is done to an object whose entry left; `None` when it is as it should be already.
-fn farewell(object: &TargetObject, configuration: &Configuration) -> Option<Change> {
+/// What is done to an object whose entry left; `None` when it is as it should be already. `unfinished`: sessions may still live.
+fn farewell(
+    object: &TargetObject,
+    unfinished: bool,
+    configuration: &Configuration,
+) -> Option<Change> {
     let enabled = configuration.capabilities.enabled;
     match (object.class, configuration.deprovision_user) {
         (Class::User, Deprovision::Disable) => {
             let disabled = object.attributes.get(enabled) == Some(&Value::Flag(false));
-            (!disabled).then_some(Change::Disable)
+            (!disabled || unfinished).then_some(Change::Disable)
         }
         _ => Some(Change::Delete),
     }

@@ -3,7 +3,7 @@
 //! A lost memory costs time (absences are proven anew) and repeats (a rewritten value is sent once more), never an object.
 //! What a written OU or group resolved to must be put back from `SyncScope.status` with [`Memory::resolve`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ pub struct Memory {
     pub(crate) absences: BTreeMap<String, BTreeMap<Anchor, Absence>>,
     /// New anchor of an entry → the anchor that its object was made with.
     pub(crate) anchor_changes: BTreeMap<Anchor, Anchor>,
+    /// Whose disable was sent and not reported done: sign-in may be blocked already and the sessions still live.
+    pub(crate) disabling: BTreeSet<Anchor>,
     /// By anchor and attribute.
     pub(crate) rewritten: BTreeMap<Anchor, BTreeMap<String, Rewritten>>,
     /// Since when an object is in quarantine, by [`crate::quarantine::Quarantined::key`].

@@ -12,6 +12,7 @@ use crate::{
     anchor::Anchor,
     connector_space::names,
     entry::Class,
+    fault::{Fault, planted},
     identity::Identity,
     matching::{Found, Matches},
     operation::{Change, Member, Operation},
@@ -127,7 +128,7 @@ impl<'a> Peers<'a> {
                 Some(mark) => {
                     let keep = named.contains(mark)
                         || !identity.reading.space.settled()
-                        || !self.certain.contains(id);
+                        || !self.certain.contains(id) && !planted(Fault::UncertainMembersLeave);
                     if keep {
                         continue;
                     }

@@ -197,10 +197,10 @@ fn is_group(slot: &Slot) -> bool {
     )
 }
 
-/// The DNs of all members, nested ones included; groups that contain each other are followed once.
+/// The DNs of the group and of all members, nested ones included; groups that contain each other are followed once.
 fn members(group: &Slot, index: &Index<'_>) -> BTreeSet<Dn> {
-    let mut found = BTreeSet::new();
-    let mut visited: BTreeSet<Dn> = group.dn.iter().cloned().collect();
+    let mut found: BTreeSet<Dn> = group.dn.iter().cloned().collect();
+    let mut visited = found.clone();
     let mut queue = vec![&group.entry];
     while let Some(group) = queue.pop() {
         for member in MEMBERS
@@ -213,9 +213,6 @@ fn members(group: &Slot, index: &Index<'_>) -> BTreeSet<Dn> {
                 queue.push(&member.entry);
             }
         }
-    }
-    if let Some(own) = &group.dn {
-        found.remove(own);
     }
     found
 }

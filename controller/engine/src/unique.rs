@@ -14,6 +14,17 @@ use crate::{
     target_view::{TargetView, our_anchor},
 };
 
+/// What is known of an anchor that one of our objects bears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// An entry has it.
+    Present,
+    /// No entry has it, and a tombstone or the memory of this engine tells what became of it.
+    Explained,
+    /// No entry has it, and nothing tells whether one ever had.
+    Unexplained,
+}
+
 type Identities<'a> = BTreeMap<Anchor, Identity<'a>>;
 
 /// Sets aside every identity whose sign-in name has a domain that is not verified.
@@ -53,10 +64,10 @@ pub(crate) fn check(
     matches: &mut Matches<'_>,
     index: &ViewIndex<'_>,
     configuration: &Configuration,
-    absent: &dyn Fn(&Anchor) -> bool,
+    absence: &dyn Fn(&Anchor) -> Absence,
 ) {
     loop {
-        let conflicts = conflicts(identities, matches, index, configuration, absent);
+        let conflicts = conflicts(identities, matches, index, configuration, absence);
         if conflicts.is_empty() {
             return;
         }
@@ -74,7 +85,7 @@ fn conflicts(
     matches: &Matches<'_>,
     index: &ViewIndex<'_>,
     configuration: &Configuration,
-    absent: &dyn Fn(&Anchor) -> bool,
+    absence: &dyn Fn(&Anchor) -> Absence,
 ) -> Conflicts {
     let rules = (configuration.capabilities.attributes.iter()).filter(|rule| rule.unique);
     let owners: BTreeMap<&TargetId, &Anchor> = matches
@@ -117,7 +128,14 @@ fn conflicts(
                 let conflict = match (holder, rival) {
                     (Some((object, owner)), _) => {
                         let owner = owner.and_then(|owner| identities.get(owner));
-                        taken(anchor, rule.name, object, owner, configuration, absent)
+                        taken(
+                            (anchor, identities),
+                            rule.name,
+                            object,
+                            owner,
+                            configuration,
+                            absence,
+                        )
                     }
                     (None, Some(rival)) => {
                         let dn = identities
@@ -135,20 +153,30 @@ fn conflicts(
 }
 
 fn taken(
-    anchor: &Anchor,
+    (anchor, identities): (&Anchor, &Identities<'_>),
     attribute: &str,
     object: &TargetObject,
     owner: Option<&Identity<'_>>,
     configuration: &Configuration,
-    absent: &dyn Fn(&Anchor) -> bool,
+    absence: &dyn Fn(&Anchor) -> Absence,
 ) -> (Obstacle, Option<Anchor>) {
     if let Some(owner) = owner {
         let holder = format!("`{}` has it", owner.slot.entry.dn);
         return (duplicate(attribute, &holder), None);
     }
+    // Anchors that people assign can be changed, and after a loss of the memory nothing else tells. One beside which the server
+    // has a name of its own (`mS-DS-ConsistencyGuid`) is such a one; there the server also tells who was deleted.
+    let changed = |old: &Anchor| match (anchor, old) {
+        (Anchor::Text(_), Anchor::Text(_)) => absence(old) != Absence::Present,
+        (Anchor::Uuid(_), Anchor::Uuid(_)) => {
+            let entry = identities.get(anchor).map(|identity| &identity.slot.entry);
+            entry.is_some_and(|entry| entry.alternate.is_some())
+                && absence(old) == Absence::Unexplained
+        }
+        _ => false,
+    };
     match our_anchor(object, &configuration.owner) {
-        // Anchors that people assign can be changed, and after a loss of the memory nothing else tells.
-        Some(old @ Anchor::Text(_)) if matches!(anchor, Anchor::Text(_)) && absent(old) => {
+        Some(old) if changed(old) => {
             let message = format!(
                 "{} has the same `{attribute}` and bears our mark for {old}, which no entry has any more: put the old anchor back, or remove that object",
                 name(object)

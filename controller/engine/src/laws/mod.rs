@@ -38,9 +38,13 @@ enum Event {
     ChangeAnchor(u8, bool),
     Manager(u8, Option<u8>),
     Member(usize, u8, bool),
+    /// Two leave a group at once; no random world has it.
+    Halve(usize),
     /// A cycle whose read is cut after so many entries.
     Cut(usize),
     Drift(usize),
+    /// The next time, sessions cannot be revoked.
+    RevokeFails,
     /// Half an hour goes by.
     Wait,
     /// A new process; with or without its volume.
@@ -71,6 +75,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(group, member, is)| Event::Member(group, member, is)),
         3 => (0..14_usize).prop_map(Event::Cut),
         1 => (0..14_usize).prop_map(Event::Drift),
+        2 => Just(Event::RevokeFails),
         3 => Just(Event::Wait),
         2 => any::<bool>().prop_map(Event::Restart),
         1 => any::<bool>().prop_map(Event::Scope),
@@ -159,6 +164,7 @@ fn every_planted_fault_turns_a_law_red() {
     let faults = [
         (Fault::GuardOff, Law::Guard),
         (Fault::AnyApprovalFits, Law::Guard),
+        (Fault::FloorIgnored, Law::Guard),
         (Fault::MissingReadIsEmpty, Law::Evidence),
         (Fault::TombstonesNotRequired, Law::Evidence),
         (Fault::UnresolvedScopeLeaves, Law::Evidence),
@@ -168,6 +174,7 @@ fn every_planted_fault_turns_a_law_red() {
         (Fault::RewrittenIsResent, Law::Idempotent),
         (Fault::QuarantinedLeave, Law::Quarantine),
         (Fault::KeyedByDn, Law::Quarantine),
+        (Fault::HalfADisableIsEnough, Law::Quarantine),
     ];
     let mut named = BTreeSet::new();
     for (fault, law) in faults {
@@ -181,4 +188,31 @@ fn every_planted_fault_turns_a_law_red() {
         named.insert(format!("{fault:?}"));
     }
     assert!(named.len() >= 10);
+}
+
+#[test]
+fn rarer_faults_turn_a_law_red_in_worlds_of_their_own() {
+    // Four are found locked at once: more than a quarter of eight.
+    let mut locked = vec![Event::HideUnit(0, true)];
+    locked.extend((0..4).map(|id| Event::Lock(id, true)));
+    locked.extend([Event::HideUnit(0, false), Event::Rename(7)]);
+    let removed = vec![Event::Halve(0), Event::Member(1, 3, false)];
+    let unreadable = vec![Event::Break(1, true), Event::Member(0, 1, false)];
+    let hidden = vec![Event::Hide(1, true), Event::Member(0, 1, false)];
+    for (fault, law, events) in [
+        (Fault::TrippedGroupHoldsAll, Law::Guard, removed),
+        (Fault::TrippedGuardStopsAll, Law::Quarantine, locked),
+        (Fault::UncertainMembersLeave, Law::Evidence, unreadable),
+        (Fault::UncertainMembersLeave, Law::Evidence, hidden),
+    ] {
+        for planted in [None, Some(fault)] {
+            let mut runner = Runner::new(true, false, true);
+            with(planted, || {
+                runner.cycle(None);
+                events.iter().for_each(|event| runner.event(event));
+            });
+            let red = runner.broken.iter().any(|(broken, _)| *broken == law);
+            assert_eq!(red, planted.is_some(), "{planted:?}: {:#?}", runner.broken);
+        }
+    }
 }

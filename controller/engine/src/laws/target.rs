@@ -8,6 +8,7 @@ use crate::{
     entry::Class,
     operation::{Change, Member, Operation, Outcome},
     port::Observation,
+    reason::Reason,
     target::{
         AttributeRule, Capabilities, Changes, Mark, Shape, Standing, TargetId, TargetObject, Value,
         Values,
@@ -87,6 +88,10 @@ pub(super) struct Model {
     pub(super) live: BTreeMap<TargetId, TargetObject>,
     pub(super) deleted: BTreeMap<TargetId, TargetObject>,
     next: u32,
+    /// Sessions cannot be revoked.
+    pub(super) revoke_fails: bool,
+    /// Blocked by us, with their sessions still alive.
+    pub(super) sessions: BTreeSet<TargetId>,
     /// What was done that nobody may do.
     pub(super) trespasses: Vec<String>,
 }
@@ -222,6 +227,14 @@ impl Model {
             Change::Disable => {
                 let off = Changes::from([("accountEnabled".to_owned(), Some(Value::Flag(false)))]);
                 self.write(&id, &off);
+                self.sessions.insert(id.clone());
+                if std::mem::take(&mut self.revoke_fails) {
+                    return Outcome::Refused {
+                        reason: Reason::Privileged,
+                        message: "no right to revoke".to_owned(),
+                    };
+                }
+                self.sessions.remove(&id);
             }
             Change::Delete => {
                 self.live.remove(&id);

@@ -175,6 +175,8 @@ impl Worker {
             };
             if input.mode == Mode::Apply && !plan.operations.is_empty() {
                 // Not dropped on cancellation: the permit ends it, and what was sent is recorded.
+                lock(&engine).sending(&plan.operations);
+                self.context.state.save(&self.key, lock(&engine).memory());
                 self.apply(&engine, &plan, &permit).await?;
             }
             self.context.state.save(&self.key, lock(&engine).memory());
@@ -218,6 +220,8 @@ impl Worker {
             // An attempt that started before we subscribed lacks something; the next one does not.
             connector.subscribe(&self.key, &engine);
             seen.insert(name.clone(), connector.state.borrow().started);
+            // After the look at the count, or the attempt asked for here may pass for an earlier one.
+            connector.kick();
         }
         Ok((engine, seen))
     }
@@ -260,7 +264,11 @@ impl Worker {
         let request = lock(engine).target_read();
         let result = target
             .read(&request, &mut |event| {
-                lock(engine).observe(event, Timestamp::now())
+                let now = Timestamp::now();
+                if let Some(record) = &self.context.record {
+                    record.observe(&self.key, &event, now);
+                }
+                lock(engine).observe(event, now);
             })
             .await;
         if let Err(error) = result {
