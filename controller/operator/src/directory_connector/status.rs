@@ -97,6 +97,10 @@ mod tests {
             naming_contexts: vec![],
             deleted_objects: DeletedObjects::Readable,
             subordinate_contexts,
+            feed: plumbline_directory::FeedFacts {
+                kind: plumbline_directory::FeedKind::FullRead,
+                why: "every read is a complete one".into(),
+            },
         };
         let spec = plumbline_crds::DirectoryConnectorSpec {
             r#type: plumbline_crds::ServerType::Auto,
