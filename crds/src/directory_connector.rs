@@ -119,10 +119,21 @@ impl Bind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
+    /// How changes are found. `Auto` (default) takes the best that the server offers and the account may use, and says which in
+    /// `status.feed`. `ContentSync`: OpenLDAP and 389 Directory Server tell changes as they happen (RFC 4533). `ModifyTimestamp`: changed
+    /// entries are searched at every interval, deletions are seen by a complete read every 15 minutes. `FullRead`: everything is read at
+    /// every interval. One that cannot be used here is `Stalled/InvalidSpec`, with what is missing.
+    #[serde(default)]
+    pub detect: Detect,
     /// Time from one read of the directory to the next, as a Go duration. Default: `30s`; from `1s` to `24h`.
     #[serde(default = "Changes::default_interval")]
     #[x_kube(validation = rule::duration_between("1s", "24h"))]
     pub interval: Duration,
+    /// Time from one complete comparison to the next, as a Go duration: everything is read, however changes are found, and what they had
+    /// missed is counted by cause. Default: `24h`; from `1m` to `720h`.
+    #[serde(default = "Changes::default_verify")]
+    #[x_kube(validation = rule::duration_between("1m", "720h"))]
+    pub verify: Duration,
     /// Least time between the two complete reads that must both miss an entry before it counts as gone, where no tombstone proves it.
     /// Longer is safer against lagging replicas. Default: `15m`; from `0s` to `168h`.
     #[serde(default = "Changes::default_confirm_absence")]
@@ -135,6 +146,10 @@ impl Changes {
         Duration::from_secs(30)
     }
 
+    fn default_verify() -> Duration {
+        Duration::from_secs(24 * 60 * 60)
+    }
+
     fn default_confirm_absence() -> Duration {
         Duration::from_secs(15 * 60)
     }
@@ -143,10 +158,22 @@ impl Changes {
 impl Default for Changes {
     fn default() -> Self {
         Self {
+            detect: Detect::default(),
             interval: Self::default_interval(),
+            verify: Self::default_verify(),
             confirm_absence: Self::default_confirm_absence(),
         }
     }
+}
+
+/// How changes are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Detect {
+    #[default]
+    Auto,
+    ContentSync,
+    ModifyTimestamp,
+    FullRead,
 }
 
 /// What the operator last saw of this directory.
@@ -175,6 +202,9 @@ pub struct DirectoryConnectorStatus {
     /// the right to read deleted objects); `NotOffered` (only two complete reads and the guard protect).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_objects: Option<DeletedObjects>,
+    /// How changes are found, and why so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<ChangeFeed>,
     /// Naming contexts below `baseDN` that the server refers elsewhere; they are not read. At most 32 are listed. To read one, create a
     /// DirectoryConnector for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -199,6 +229,18 @@ pub enum DeletedObjects {
     Readable,
     NotReadable,
     NotOffered,
+}
+
+/// How changes are found, and why so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeFeed {
+    /// `ContentSync`, `ModifyTimestamp` or `FullRead`; see `spec.changes.detect`.
+    #[schemars(length(max = 64))]
+    pub kind: String,
+    /// What decided: the feed's promise, and what is missing for a better one.
+    #[schemars(length(max = 1024))]
+    pub why: String,
 }
 
 /// What a directory holds, by class.

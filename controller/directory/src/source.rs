@@ -394,7 +394,7 @@ impl DirectorySource {
             newest,
             took: began.elapsed(),
         };
-        let position = feed.settle(mark, passed, &self.visit(session, &rule, request));
+        let position = feed.settle(mark, passed);
         let cursor = position.map(|position| binding.seal(&position));
         self.feed = Some(feed);
         events(Import::End { cursor });

@@ -19,6 +19,7 @@ use crate::{
 };
 
 pub(crate) mod active_directory;
+mod ber;
 mod content_sync;
 pub(crate) mod cursor;
 pub(crate) mod timestamps;
@@ -164,24 +165,10 @@ impl Feed {
     }
 
     /// Called after a complete read with what [`Self::mark`] gave: the position to go on from, where there is one.
-    pub(crate) fn settle(
-        &mut self,
-        mark: Option<Vec<u8>>,
-        passed: Passed,
-        visit: &Visit<'_>,
-    ) -> Option<Vec<u8>> {
+    pub(crate) fn settle(&self, mark: Option<Vec<u8>>, passed: Passed) -> Option<Vec<u8>> {
         match self {
-            Self::DirSync(feed) => {
-                feed.settle(visit);
-                mark
-            }
-            Self::UsnChanged(feed) => {
-                feed.settle(visit);
-                mark
-            }
-            Self::ContentSync(feed) => feed.settle(mark, visit),
+            Self::DirSync(_) | Self::UsnChanged(_) | Self::ContentSync(_) | Self::FullRead => mark,
             Self::Timestamps(_) => Timestamps::settle(passed),
-            Self::FullRead => mark,
         }
     }
 

@@ -7,7 +7,9 @@ use plumbline_directory::{Detect, DirectorySource, FeedKind, Settings};
 use plumbline_engine::port::{Cause, Source as _};
 use tokio::time::timeout;
 
-use crate::{company::Company, consumer::Consumer, proxy::Proxy, server::Server};
+use crate::{
+    company::Company, consumer::Consumer, follower::Follower, proxy::Proxy, server::Server,
+};
 
 const ATTRIBUTES: [&str; 5] = ["cn", "mail", "title", "member", "uid"];
 
@@ -48,10 +50,6 @@ async fn follow(server: &Server, seed: u64, detect: Detect) -> BTreeMap<Cause, u
     }
     assert!(failed > 3, "the disconnects hit only {failed} reads");
     assert!(company.done.len() >= 11, "{:?}", company.done);
-    println!(
-        "listings {:?}, failed reads {failed}, {:?}",
-        consumer.listings, company.done
-    );
     consumer.relisted()
 }
 
@@ -67,4 +65,44 @@ async fn on_389_ds_nothing_is_lost_and_nothing_listed_but_what_containers_hide()
     let server = Server::ds389(&[]);
     let listed = follow(&server, 2, Detect::Only(FeedKind::ContentSync)).await;
     assert_eq!(listed, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn by_timestamps_nothing_is_lost_once_everything_was_read_again() {
+    let server = Server::openldap(&[("OL_REQUIRE_TLS", "no")]);
+    let company = Company::found(&server, "polled", 3).await;
+    let settings = Settings {
+        base_dn: company.base.clone(),
+        detect: Detect::Only(FeedKind::ModifyTimestamp),
+        full_reads: Duration::from_secs(2),
+        ..server.settings()
+    };
+    let mut follower = Follower::with(company, settings).await;
+    for _ in 0..100 {
+        follower.company.live().await;
+        if follower.company.random.below(4) == 0 {
+            follower.consumer.cycle(&mut follower.source).await.unwrap();
+        }
+    }
+    // What came or changed is there at once; what went is, as soon as everything is read again.
+    let base = follower.company.base.clone();
+    let dn = follower.company.person("polled", &base).await;
+    follower.consumer.cycle(&mut follower.source).await.unwrap();
+    assert!(
+        follower
+            .consumer
+            .entries
+            .values()
+            .any(|entry| entry.dn == dn)
+    );
+    let full = |consumer: &Consumer| consumer.listings.get(&Cause::NoFeed).copied();
+    let before = full(&follower.consumer);
+    while full(&follower.consumer) == before {
+        follower.consumer.cycle(&mut follower.source).await.unwrap();
+    }
+    follower
+        .consumer
+        .assert_current(follower.settings.clone())
+        .await;
+    assert_eq!(follower.consumer.relisted().len(), 1, "by no other cause");
 }

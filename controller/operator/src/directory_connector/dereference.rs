@@ -1,7 +1,7 @@
 //! Fetches what a DirectoryConnector refers to (bind Secret, CA) and gives the directory adapter its settings.
 
 use plumbline_crds::{CaKind, CaRef, DirectoryConnector, ServerType as Claimed};
-use plumbline_directory::{Bind, Detect, FULL_READS, PAGE_SIZE, Settings, Timeouts};
+use plumbline_directory::{Bind, Detect, FULL_READS, FeedKind, PAGE_SIZE, Settings, Timeouts};
 use plumbline_engine::{entry::ServerType, reason::Reason};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -63,7 +63,12 @@ pub async fn dereference(
         ca_pem,
         timeouts: Timeouts::default(),
         page_size: PAGE_SIZE,
-        detect: Detect::Auto,
+        detect: match spec.changes.detect {
+            plumbline_crds::Detect::Auto => Detect::Auto,
+            plumbline_crds::Detect::ContentSync => Detect::Only(FeedKind::ContentSync),
+            plumbline_crds::Detect::ModifyTimestamp => Detect::Only(FeedKind::ModifyTimestamp),
+            plumbline_crds::Detect::FullRead => Detect::Only(FeedKind::FullRead),
+        },
         full_reads: FULL_READS,
     };
     Ok((settings, fingerprint))

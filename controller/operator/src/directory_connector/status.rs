@@ -30,6 +30,10 @@ pub fn status(
             DeletedObjects::NotReadable => plumbline_crds::DeletedObjects::NotReadable,
             DeletedObjects::NotOffered => plumbline_crds::DeletedObjects::NotOffered,
         }),
+        feed: facts.map(|facts| plumbline_crds::ChangeFeed {
+            kind: facts.feed.kind.as_str().into(),
+            why: facts.feed.why.chars().take(1024).collect(),
+        }),
         subordinate_contexts: facts
             .map(|facts| {
                 facts
@@ -93,6 +97,10 @@ mod tests {
             naming_contexts: vec![],
             deleted_objects: DeletedObjects::Readable,
             subordinate_contexts,
+            feed: plumbline_directory::FeedFacts {
+                kind: plumbline_directory::FeedKind::FullRead,
+                why: "every read is a complete one".into(),
+            },
         };
         let spec = plumbline_crds::DirectoryConnectorSpec {
             r#type: plumbline_crds::ServerType::Auto,

@@ -42,16 +42,11 @@ pub(crate) async fn bring(
             }
         }
         if visit.request.attributes.contains(MEMBER) {
-            let names: Vec<&String> = groups.keys().collect();
+            let names: Vec<String> = groups.keys().cloned().collect();
             let mut values = Vec::new();
             for names in names.chunks(find::BATCH) {
-                let named = any(
-                    "distinguishedName",
-                    names.iter().map(|name| name.as_bytes()),
-                );
-                for group in look(visit, &named, "1.1").await? {
-                    let dn = String::from_utf8_lossy(&group.dn).to_lowercase();
-                    if let (Some(guid), Some(members)) = (group.guid, groups.get(&dn)) {
+                for (dn, guid) in named(visit, names).await? {
+                    if let Some(members) = groups.get(&dn) {
                         values.push(ValueChange {
                             anchor: guid,
                             attribute: MEMBER.to_owned(),
@@ -72,6 +67,20 @@ pub(crate) async fn bring(
         }
     }
     Ok(())
+}
+
+/// The GUIDs of the entries below the base that have these DNs, by their DN in lower case.
+pub(crate) async fn named(
+    visit: &mut Visit<'_>,
+    dns: &[String],
+) -> Result<BTreeMap<String, Anchor>, DirectoryError> {
+    let filter = any("distinguishedName", dns.iter().map(|dn| dn.as_bytes()));
+    let found = look(visit, &filter, "1.1").await?.into_iter();
+    let named = found.filter_map(|target| {
+        let dn = String::from_utf8_lossy(&target.dn).to_lowercase();
+        Some((dn, target.guid?))
+    });
+    Ok(named.collect())
 }
 
 /// The GUIDs of the entries in a batch.

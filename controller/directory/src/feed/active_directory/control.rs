@@ -4,7 +4,7 @@ use ldap3::controls::{Control, RawControl};
 
 use crate::{
     decode::DecodeError,
-    feed::content_sync::ber::{self, INTEGER, OCTET_STRING, Reader, SEQUENCE},
+    feed::ber::{self, INTEGER, OCTET_STRING, Reader, SEQUENCE},
 };
 
 pub(crate) const OID: &str = "1.2.840.113556.1.4.841";

@@ -1,7 +1,7 @@
 //! DirSync: the server names what changed since a cookie, value by value of links.
 //!
 //! An answer holds changed attributes only, so an entry that changed beside its links is read whole by its GUID in the same read; what
-//! then is not found below the base has left it, or was never in it. Without the right Replicating Directory Changes the server
+//! then is not found below the base has left it, or was never in it. Values of links come after the entries that they lead to. Without the right Replicating Directory Changes the server
 //! tells what the account may read (OBJECT_SECURITY).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use ldap3::Scope;
 use plumbline_engine::{
     anchor::Anchor,
-    port::{Extent, Import},
+    port::{Cause, Extent, Import, ValueChange},
 };
 
 use crate::{
@@ -28,7 +28,6 @@ use crate::{
     read::Plan,
     server::DeletedObjects,
 };
-use plumbline_engine::port::Cause;
 
 /// By what survives deletion: `objectCategory` does not.
 const FILTER: &str = "(&(!(objectClass=computer))(|(objectClass=user)(objectClass=contact)(objectClass=group)\
@@ -38,6 +37,8 @@ const FILTER: &str = "(&(!(objectClass=computer))(|(objectClass=user)(objectClas
 const NOTHING: &str = "(!(objectClass=*))";
 /// Come only if they are asked for (Windows), and tell what others do not.
 const TELLING: [&str; 3] = ["name", "parentGUID", "isDeleted"];
+/// Values of one entry whose targets are looked at one by one.
+const FEW: usize = 200;
 /// Answers to ask for in one read.
 const PAGES: usize = 1_000_000;
 
@@ -60,7 +61,7 @@ impl DirSync {
         &mut self,
         visit: &mut Visit<'_>,
     ) -> Result<Option<Vec<u8>>, DirectoryError> {
-        self.seen = None;
+        self.seen = Seen::new(visit);
         let Some(standing) = standing(visit).await? else {
             return Ok(None);
         };
@@ -74,11 +75,6 @@ impl DirSync {
             cookie,
         };
         Ok(Some(position.encode()))
-    }
-
-    /// After a complete read.
-    pub(crate) fn settle(&mut self, visit: &Visit<'_>) {
-        self.seen = Seen::new(visit);
     }
 
     pub(crate) async fn changes(
@@ -270,28 +266,24 @@ async fn bring(
     if !tombstones.is_empty() {
         events(Import::Tombstones(tombstones));
     }
-    let plan = Plan::new(
-        visit.server.server_type,
-        visit.rule,
-        visit.request,
-        visit.settings,
-    );
+    let server_type = visit.server.server_type;
+    let plan = Plan::new(server_type, visit.rule, visit.request, visit.settings);
+    let mut brought = BTreeSet::new();
+    let mut note = |event: Import| {
+        names(&event, &mut brought);
+        events(event);
+    };
     let guids: Vec<Anchor> = touched.keys().cloned().collect();
     for guids in guids.chunks(find::BATCH) {
-        let found = plan.numbered(visit.connection, guids, events).await?;
+        let found = plan.numbered(visit.connection, guids, &mut note).await?;
+        let placed = |guid: &&Anchor| touched.get(*guid) == Some(&true);
         let gone = guids.iter().filter(|guid| !found.contains(*guid));
-        let gone: Vec<Anchor> = gone
-            .filter(|guid| touched.get(*guid) == Some(&true))
-            .cloned()
-            .collect();
+        let gone: Vec<Anchor> = gone.filter(placed).cloned().collect();
         if !gone.is_empty() {
-            events(Import::Missing(gone));
+            note(Import::Missing(gone));
         }
-        let placed = found
-            .into_iter()
-            .filter(|guid| touched.get(guid) == Some(&true));
-        let placed: Vec<Anchor> = placed.collect();
-        back_link::bring(visit, &placed, events).await?;
+        let placed: Vec<Anchor> = found.iter().filter(placed).cloned().collect();
+        back_link::bring(visit, &placed, &mut note).await?;
     }
     if !linked.is_empty() && !visit.server.is_context(&visit.settings.base_dn) {
         // Of entries elsewhere nothing is known, so nothing is to be told.
@@ -299,9 +291,68 @@ async fn bring(
         let below = plan.present(visit.connection, &guids).await?;
         linked.retain(|guid, _| below.contains(guid));
     }
-    let values: Vec<_> = linked.into_values().flatten().collect();
+    bring_values(visit, linked, brought, events).await
+}
+
+/// Hands on values of links. They are DNs of this moment, and whoever holds the old ones may not know yet that a target was renamed, for
+/// that may be told on a later page. So the targets are brought first; where they are too many or cannot be found, the entry is
+/// read whole in their place.
+async fn bring_values(
+    visit: &mut Visit<'_>,
+    linked: BTreeMap<Anchor, Vec<ValueChange>>,
+    mut there: BTreeSet<String>,
+    events: &mut (dyn FnMut(Import) + Send),
+) -> Result<(), DirectoryError> {
+    let server_type = visit.server.server_type;
+    let plan = Plan::new(server_type, visit.rule, visit.request, visit.settings);
+    let targets = |links: &[ValueChange]| -> Vec<String> {
+        let values = links
+            .iter()
+            .flat_map(|link| link.added.iter().chain(&link.removed));
+        values
+            .map(|value| String::from_utf8_lossy(value).to_lowercase())
+            .collect()
+    };
+    let (few, many): (BTreeMap<_, _>, BTreeMap<_, _>) = linked
+        .into_iter()
+        .partition(|(_, links)| targets(links).len() <= FEW);
+    let wanted: BTreeSet<String> = few.values().flat_map(|links| targets(links)).collect();
+    let wanted: Vec<String> = wanted.difference(&there).cloned().collect();
+    for wanted in wanted.chunks(find::BATCH) {
+        let found = back_link::named(visit, wanted).await?;
+        let guids: Vec<Anchor> = found.values().cloned().collect();
+        let mut brought = BTreeSet::new();
+        let mut note = |event: Import| {
+            names(&event, &mut brought);
+            events(event);
+        };
+        let known = plan.numbered(visit.connection, &guids, &mut note).await?;
+        // Those that take no part are known to nobody, so that their DN is all there is.
+        let others = found.into_iter().filter(|(_, guid)| !known.contains(guid));
+        there.extend(others.map(|(dn, _)| dn));
+        there.append(&mut brought);
+    }
+    let mut whole: Vec<Anchor> = many.into_keys().collect();
+    let mut values = Vec::new();
+    for (guid, links) in few {
+        if targets(&links).iter().all(|dn| there.contains(dn)) {
+            values.extend(links);
+        } else {
+            whole.push(guid);
+        }
+    }
     if !values.is_empty() {
         events(Import::Values(values));
     }
+    for guids in whole.chunks(find::BATCH) {
+        plan.numbered(visit.connection, guids, events).await?;
+    }
     Ok(())
+}
+
+/// The DNs of the entries in a batch, in lower case.
+fn names(event: &Import, names: &mut BTreeSet<String>) {
+    if let Import::Batch(entries) = event {
+        names.extend(entries.iter().map(|entry| entry.dn.to_lowercase()));
+    }
 }

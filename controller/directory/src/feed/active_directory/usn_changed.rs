@@ -40,7 +40,7 @@ impl UsnChanged {
         &mut self,
         visit: &mut Visit<'_>,
     ) -> Result<Option<Vec<u8>>, DirectoryError> {
-        self.seen = None;
+        self.seen = Seen::new(visit);
         let standing = standing(visit).await?;
         Ok(standing.map(|standing| {
             let position = Position {
@@ -51,11 +51,6 @@ impl UsnChanged {
             };
             position.encode()
         }))
-    }
-
-    /// After a complete read.
-    pub(crate) fn settle(&mut self, visit: &Visit<'_>) {
-        self.seen = Seen::new(visit);
     }
 
     pub(crate) async fn changes(

@@ -7,10 +7,12 @@
 //! # Guarantees
 //! What was taken from the server and not handed on to the end is asked for again from the last position that was.
 
-use std::{collections::BTreeSet, ops::ControlFlow, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
-use ldap3::{Scope, controls::Control};
 use plumbline_engine::{
     anchor::Anchor,
     entry::{Entry, ServerType},
@@ -18,15 +20,12 @@ use plumbline_engine::{
 };
 
 use crate::{
-    connection::Search,
-    decode::{DecodeError, Item},
     error::DirectoryError,
     feed::{Step, Visit},
-    kind,
     read::Plan,
 };
 
-pub(crate) mod ber;
+mod ask;
 mod cookie;
 mod delta;
 mod message;
@@ -34,11 +33,12 @@ mod offer;
 mod persist;
 mod position;
 
+use ask::{Refresh, now, refresh, refusal, subject};
 use cookie::{Cookie, Csns, Number};
 use delta::Delta;
-use message::{Message, Mode, SyncUuid};
+use message::SyncUuid;
 pub(crate) use offer::offer;
-use persist::{End, Persist, Subject, WAITING};
+use persist::{End, Persist};
 use position::Position;
 
 const DOING: &str = "following changes";
@@ -46,6 +46,8 @@ const DOING: &str = "following changes";
 const TRUSTED_DELETIONS: usize = 50;
 /// A change that was committed arrives within milliseconds.
 const ARRIVAL: Duration = Duration::from_secs(2);
+/// 389-ds frees the place of a search that was closed after two seconds.
+const ANEW: Duration = Duration::from_secs(5);
 const REFRESH_REQUIRED: u32 = 4096;
 const UNWILLING: u32 = 53;
 
@@ -53,28 +55,23 @@ const UNWILLING: u32 = 53;
 #[derive(Debug, Default)]
 pub(crate) struct ContentSync {
     persist: Option<Persist>,
-    /// The server takes no more persistent searches, so it is asked at every read.
-    polls: bool,
-}
-
-/// How asking for a difference ended.
-enum Refresh {
-    Delta(Box<Delta>),
-    Refused(Cause),
+    /// Since when the server takes no more persistent searches; until they are tried anew it is asked at every read.
+    polling: Option<Instant>,
 }
 
 impl ContentSync {
     /// Whether changes are asked for rather than told.
     pub(crate) fn polls(&self) -> bool {
-        self.polls
+        self.polling.is_some()
     }
 
-    /// The position before a complete read.
+    /// The position before a complete read. The persistent search is begun here, so that no change falls between the two, whatever the
+    /// server's log records.
     pub(crate) async fn mark(
         &mut self,
         visit: &mut Visit<'_>,
     ) -> Result<Option<Vec<u8>>, DirectoryError> {
-        (self.persist, self.polls) = (None, false);
+        (self.persist, self.polling) = (None, None);
         let Some(cookie) = now(visit).await? else {
             return Ok(None);
         };
@@ -88,14 +85,14 @@ impl ContentSync {
             started: offer::started(visit).await?,
             doubtful: false,
         };
-        Ok(Some(position.encode()))
-    }
-
-    /// After a complete read: what changes from its mark on is to arrive by itself.
-    pub(crate) fn settle(&mut self, mark: Option<Vec<u8>>, visit: &Visit<'_>) -> Option<Vec<u8>> {
-        let position = Position::decode(mark.as_deref()?)?;
-        self.persist = Some(begin(visit, position));
-        mark
+        let bytes = position.encode();
+        let persist = begin(visit, position);
+        if persist.refreshed(visit.settings.timeouts.answer).await {
+            self.persist = Some(persist);
+        } else {
+            self.polling = Some(Instant::now());
+        }
+        Ok(Some(bytes))
     }
 
     pub(crate) async fn changes(
@@ -116,7 +113,8 @@ impl ContentSync {
         let kept = kept.filter(|persist| {
             persist.position == known && persist.server == visit.connection.server()
         });
-        let (mut persist, delta) = if self.polls {
+        self.polling = self.polling.filter(|since| since.elapsed() < ANEW);
+        let (mut persist, delta) = if self.polls() {
             match refresh(visit, &position).await? {
                 Refresh::Delta(delta) => (None, *delta),
                 Refresh::Refused(cause) => return Ok(Step::Complete(cause)),
@@ -143,7 +141,7 @@ impl ContentSync {
                 Missed::Refused(cause) => return Ok(Step::Complete(cause)),
             }
         }
-        if visit.server.server_type == ServerType::OpenLdap && self.polls && delta.names_all {
+        if visit.server.server_type == ServerType::OpenLdap && self.polls() && delta.names_all {
             // Such a list may leave out entries that are written while it is made.
             return Ok(Step::Complete(Cause::PresentPhase));
         }
@@ -157,7 +155,7 @@ impl ContentSync {
             None => advance_polling(&mut position, &delta, visit),
         }
         bring(visit, at, delta, events).await?;
-        if !self.polls {
+        if !self.polls() {
             let mut running = persist.unwrap_or_else(|| begin(visit, position.clone()));
             running.position = position.clone();
             self.persist = Some(running);
@@ -205,7 +203,7 @@ impl ContentSync {
                         Some(REFRESH_REQUIRED) => return Ok(Err(Cause::CursorRefused)),
                         Some(UNWILLING) if openldap => return Ok(Err(Cause::WentBack)),
                         Some(UNWILLING) => {
-                            self.polls = true;
+                            self.polling = Some(Instant::now());
                             return Ok(match refresh(visit, position).await? {
                                 Refresh::Delta(delta) => Ok((None, *delta)),
                                 Refresh::Refused(cause) => Err(cause),
@@ -236,29 +234,6 @@ fn begin(visit: &Visit<'_>, position: Position) -> Persist {
         subject(visit),
         position,
     )
-}
-
-/// OpenLDAP sends entries as they were asked for. 389-ds does not, so it is only asked for names.
-fn subject(visit: &Visit<'_>) -> Subject {
-    let server_type = visit.server.server_type;
-    let attributes = if server_type == ServerType::OpenLdap {
-        Plan::new(server_type, visit.rule, visit.request, visit.settings)
-            .attributes()
-            .to_vec()
-    } else {
-        vec!["1.1".to_owned()]
-    };
-    Subject {
-        filter: kind::filter(server_type),
-        attributes,
-    }
-}
-
-fn refusal(error: &DirectoryError) -> Option<u32> {
-    match error {
-        DirectoryError::Refused { source, .. } => Some(source.code),
-        _ => None,
-    }
 }
 
 /// Why the position means nothing any more; otherwise it is put on the server that answers now.
@@ -359,82 +334,6 @@ async fn missed(
     // Deletions outside the filter are told by nothing else, so they prove nothing.
     let alive = !delta.has_changed() || persist.stirs(ARRIVAL).await;
     Ok(Missed::Came(delta, alive))
-}
-
-/// Where the server's content stands: a refresh of the base entry alone. `None` if its cookie says nothing.
-async fn now(visit: &mut Visit<'_>) -> Result<Option<Cookie>, DirectoryError> {
-    let Some((_, done)) = ask(visit, Scope::Base, None).await? else {
-        return Ok(None);
-    };
-    let cookie = done.cookie.unwrap_or_default();
-    Ok(match visit.server.server_type {
-        ServerType::OpenLdap => Csns::parse(&cookie).map(Cookie::OpenLdap),
-        _ => Number::parse(&cookie).map(Cookie::Ds389),
-    })
-}
-
-/// What changed since the position, asked for once (RFC 4533 §3.3, refreshOnly).
-async fn refresh(visit: &mut Visit<'_>, position: &Position) -> Result<Refresh, DirectoryError> {
-    let cookie = position.cookie.to_string();
-    let openldap = visit.server.server_type == ServerType::OpenLdap;
-    match ask(visit, Scope::Subtree, Some(&cookie)).await {
-        Ok(Some((messages, done))) => {
-            let (mut delta, mut refreshing) = (Delta::default(), true);
-            delta.take(messages, &mut refreshing);
-            delta.cookies.extend(done.cookie);
-            // 389-ds says so of every answer, although it sends differences only.
-            delta.names_all |= openldap && !done.refresh_deletes;
-            Ok(Refresh::Delta(Box::new(delta)))
-        }
-        Ok(None) => Ok(Refresh::Refused(Cause::FeedInterrupted)),
-        Err(error) => match refusal(&error) {
-            Some(REFRESH_REQUIRED) => Ok(Refresh::Refused(Cause::CursorRefused)),
-            Some(UNWILLING) if openldap => Ok(Refresh::Refused(Cause::WentBack)),
-            _ => Err(error),
-        },
-    }
-}
-
-/// A refresh on the connection of the read; `None` if more came than may wait.
-async fn ask(
-    visit: &mut Visit<'_>,
-    scope: Scope,
-    cookie: Option<&str>,
-) -> Result<Option<(Vec<Message>, message::Done)>, DirectoryError> {
-    let subject = subject(visit);
-    let search = Search {
-        base: &visit.settings.base_dn,
-        scope,
-        filter: subject.filter,
-        attributes: &subject.attributes,
-        controls: vec![message::request(
-            Mode::RefreshOnly,
-            cookie.map(str::as_bytes),
-        )],
-        size_limit: 0,
-        doing: DOING,
-    };
-    let mut messages = Vec::new();
-    let mut put = |item: Item, controls: &[Control]| -> Result<ControlFlow<()>, DecodeError> {
-        if messages.len() >= WAITING {
-            return Ok(ControlFlow::Break(()));
-        }
-        messages.push(message::message(item, controls)?);
-        Ok(ControlFlow::Continue(()))
-    };
-    let patience = Some(visit.settings.timeouts.answer);
-    let Some(result) = visit.connection.follow(&search, patience, &mut put).await? else {
-        return Ok(None);
-    };
-    if result.rc != 0 {
-        return Err(visit.connection.refusal(&search, &result));
-    }
-    let done = message::done(&result.ctrls).map_err(|source| DirectoryError::Undecodable {
-        server: visit.connection.server().to_owned(),
-        doing: DOING,
-        source,
-    })?;
-    Ok(Some((messages, done)))
 }
 
 /// Hands on what changed.
