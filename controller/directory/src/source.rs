@@ -285,7 +285,7 @@ impl DirectorySource {
                 Ok(_) => return Ok(()),
                 // A kept connection may have been idle for too long; a new one tells what is wrong.
                 Err(error) if error.spoils_connection() => {
-                    _ = self.session().await.map(|s| self.session = Some(s))?
+                    self.session = Some(self.session().await?)
                 }
                 Err(error) => return Err(error),
             }

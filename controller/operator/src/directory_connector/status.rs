@@ -72,7 +72,7 @@ fn standing(connector: &DirectoryConnector, state: &State) -> Standing {
                 );
             }
             if facts.deleted_objects == DeletedObjects::NotReadable {
-                message.push_str("; the account cannot list deleted objects, so a deletion needs two complete reads to be believed");
+                message.push_str("; the account sees no deleted objects, so a deletion needs two complete reads to be believed");
             }
             Standing::Ready(Reason::Succeeded, message)
         }

@@ -74,7 +74,7 @@ pub(crate) async fn named(
     visit: &mut Visit<'_>,
     dns: &[String],
 ) -> Result<BTreeMap<String, Anchor>, DirectoryError> {
-    let filter = any("distinguishedName", dns.iter().map(|dn| dn.as_bytes()));
+    let filter = any("distinguishedName", dns.iter().map(String::as_bytes));
     let found = look(visit, &filter, "1.1").await?.into_iter();
     let named = found.filter_map(|target| {
         let dn = String::from_utf8_lossy(&target.dn).to_lowercase();
@@ -131,8 +131,8 @@ async fn look(
 }
 
 fn any<'a>(attribute: &str, values: impl Iterator<Item = &'a [u8]>) -> String {
-    let terms: String = values
+    let terms: Vec<String> = values
         .map(|value| format!("({attribute}={})", anchor::escape(value)))
         .collect();
-    format!("(|{terms})")
+    format!("(|{})", terms.concat())
 }

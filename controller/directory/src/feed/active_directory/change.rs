@@ -57,27 +57,30 @@ impl Change {
             part: "objectGUID",
         })?;
         for (attribute, came, values) in links {
-            let same = |link: &&mut ValueChange| link.attribute == attribute;
-            let link = match change.links.iter_mut().find(same) {
-                Some(link) => link,
-                None => {
-                    change.links.push(ValueChange {
-                        anchor: Anchor::Uuid(change.guid),
-                        attribute,
-                        added: Vec::new(),
-                        removed: Vec::new(),
-                    });
-                    let Some(last) = change.links.last_mut() else {
-                        continue;
-                    };
-                    last
-                }
-            };
-            if came {
-                link.added.extend(values);
-            } else {
-                link.removed.extend(values);
+            let known = |link: &ValueChange| link.attribute == attribute;
+            let at = change
+                .links
+                .iter()
+                .position(known)
+                .unwrap_or(change.links.len());
+            if at == change.links.len() {
+                change.links.push(ValueChange {
+                    anchor: Anchor::Uuid(change.guid),
+                    attribute,
+                    added: Vec::new(),
+                    removed: Vec::new(),
+                });
             }
+            let link = change.links.get_mut(at);
+            let list = link.map(|link| {
+                if came {
+                    &mut link.added
+                } else {
+                    &mut link.removed
+                }
+            });
+            list.into_iter()
+                .for_each(|list| list.extend(values.iter().cloned()));
         }
         Ok(change)
     }
@@ -87,8 +90,11 @@ impl Change {
 mod tests {
     use super::*;
 
-    fn change(attributes: &[(&str, &[&[u8]])]) -> Result<Change, DecodeError> {
-        let plain = |(name, values): &(&str, &[&[u8]])| {
+    /// An attribute and its values.
+    type Sent = (&'static str, &'static [&'static [u8]]);
+
+    fn change(attributes: &[Sent]) -> Result<Change, DecodeError> {
+        let plain = |(name, values): &Sent| {
             let values = values.iter().map(|value| value.to_vec()).collect();
             ((*name).to_owned(), values)
         };
@@ -98,8 +104,8 @@ mod tests {
         })
     }
 
-    const GUID: (&str, &[&[u8]]) = ("objectGUID", &[&[7; 16]]);
-    const TYPE: (&str, &[&[u8]]) = ("instanceType", &[b"4"]);
+    const GUID: Sent = ("objectGUID", &[&[7; 16]]);
+    const TYPE: Sent = ("instanceType", &[b"4"]);
 
     #[test]
     fn an_entry_says_what_changed() {
@@ -119,7 +125,7 @@ mod tests {
             deleted: true,
             ..placed.clone()
         };
-        let table: [(&[(&str, &[&[u8]])], Change); 6] = [
+        let table: [(&[Sent], Change); 6] = [
             (&[GUID, TYPE], none.clone()),
             (&[GUID, TYPE, ("title", &[])], content.clone()),
             (

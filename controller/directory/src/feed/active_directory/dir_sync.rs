@@ -21,7 +21,7 @@ use crate::{
         Step, Visit,
         active_directory::{
             BLIND, DOING, NO_IDENTITY, Position, Seen, back_link, change::Change, context, control,
-            refused, resume, standing, visibility,
+            resume, standing, visibility,
         },
     },
     find,
@@ -92,14 +92,16 @@ impl DirSync {
         };
         let (mut position, now, deleted) = match resume(visit, bytes, sees).await? {
             Ok(resumed) => resumed,
-            Err(cause) => return refused(cause),
+            Err(cause) => return Ok(Step::Complete(cause)),
         };
         let mut begun = false;
         for _ in 0..PAGES {
             let asked = ask(visit, FILTER, position.object_security, &position.cookie).await;
             let page = match asked {
                 Ok(page) => page,
-                Err(error) if !begun && is_refusal(&error) => return refused(Cause::CursorRefused),
+                Err(error) if !begun && is_refusal(&error) => {
+                    return Ok(Step::Complete(Cause::CursorRefused));
+                }
                 Err(error) => return Err(error),
             };
             if !std::mem::replace(&mut begun, true) {

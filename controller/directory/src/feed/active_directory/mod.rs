@@ -11,7 +11,7 @@ use crate::{
     connection::Search,
     deleted,
     error::DirectoryError,
-    feed::{Step, Visit},
+    feed::Visit,
     server::{DeletedObjects, RootDse},
 };
 
@@ -140,8 +140,4 @@ impl Seen {
             usn: visit.server.change_number?,
         })
     }
-}
-
-fn refused(cause: Cause) -> Result<Step, DirectoryError> {
-    Ok(Step::Complete(cause))
 }

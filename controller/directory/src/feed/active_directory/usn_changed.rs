@@ -19,8 +19,8 @@ use crate::{
     feed::{
         Step, Visit,
         active_directory::{
-            BLIND, DOING, NO_IDENTITY, Position, Seen, back_link, context, refused, resume,
-            standing, visibility,
+            BLIND, DOING, NO_IDENTITY, Position, Seen, back_link, context, resume, standing,
+            visibility,
         },
     },
     kind,
@@ -64,7 +64,7 @@ impl UsnChanged {
         let sees = |_: &Position, deleted| deleted == DeletedObjects::Readable;
         let (mut position, now, deleted) = match resume(visit, bytes, sees).await? {
             Ok(resumed) => resumed,
-            Err(cause) => return refused(cause),
+            Err(cause) => return Ok(Step::Complete(cause)),
         };
         let tombstones = deleted == DeletedObjects::Readable;
         let server_type = visit.server.server_type;

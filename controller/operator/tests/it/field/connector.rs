@@ -97,6 +97,26 @@ async fn each_field_of_a_connector_decides_whether_the_directory_is_reached() {
             "",
         ),
         (
+            ours(json!({"changes": {"detect": "DirSync"}})),
+            "InvalidSpec",
+            "",
+        ),
+        (
+            ours(json!({"changes": {"detect": "UsnChanged"}})),
+            "InvalidSpec",
+            "",
+        ),
+        (
+            theirs(json!({"changes": {"detect": "DirSync"}})),
+            "Succeeded",
+            "ActiveDirectory",
+        ),
+        (
+            theirs(json!({"changes": {"detect": "UsnChanged"}})),
+            "Succeeded",
+            "ActiveDirectory",
+        ),
+        (
             ours(json!({"changes": {"detect": "FullRead"}})),
             "Succeeded",
             "OpenLDAP",
