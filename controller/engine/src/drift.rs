@@ -170,8 +170,8 @@ impl<'a> Drift<'a> {
             Change::Create { .. } | Change::Restore { .. } => {
                 return vec![(Slot::Live, Held::Flag(true))];
             }
-            Change::AddMember { member } => self.ids.get(member),
-            Change::RemoveMember {
+            Change::AddMember { member }
+            | Change::RemoveMember {
                 member: Member::Ours(member),
             } => self.ids.get(member),
             Change::SetManager { manager } => manager.as_ref().and_then(|it| self.ids.get(it)),

@@ -148,13 +148,12 @@ impl TargetView {
         if let News::Now(manager) = change.manager {
             self.say(&id, Slot::Manager, Held::Link(manager));
         }
-        if let Some(object) = self.current.live.get_mut(&id) {
-            if let News::Now(members) = change.members {
-                object.members = Some(members);
-                for (known, slot, wrote) in self.overlay.writes() {
-                    if *known == id && matches!(slot, Slot::Member(_)) {
-                        self.current.set(known, slot, wrote.clone());
-                    }
+        if let (News::Now(members), Some(object)) = (change.members, self.current.live.get_mut(&id))
+        {
+            object.members = Some(members);
+            for (known, slot, wrote) in self.overlay.writes() {
+                if *known == id && matches!(slot, Slot::Member(_)) {
+                    self.current.set(known, slot, wrote.clone());
                 }
             }
         }
@@ -338,7 +337,6 @@ pub(crate) fn written(
     };
     let user = operation.class == Class::User;
     match &operation.change {
-        Change::Create { .. } => Vec::new(),
         Change::Restore { mark, changes } | Change::Adopt { mark, changes } => {
             let immutable_id = user.then(|| operation.anchor.immutable_id());
             let mut slots = vec![
@@ -366,7 +364,8 @@ pub(crate) fn written(
             let slot = peer.map(|peer| (Slot::Member(peer), Held::Flag(joined)));
             slot.into_iter().collect()
         }
-        Change::SetManager { .. } => Vec::new(),
+        // A create makes a whole object; a manager that is not known is seen with the next read.
+        Change::Create { .. } | Change::SetManager { .. } => Vec::new(),
     }
 }
 
