@@ -162,18 +162,26 @@ async fn on_samba_usn_changed_loses_nothing_and_lists_only_what_containers_hide(
     assert_eq!(follow(company, settings).await, BTreeMap::new());
 }
 
-#[tokio::test]
-async fn as_on_windows_dir_sync_loses_nothing_over_many_pages() {
-    for (seed, whole) in [(3, true), (4, false)] {
-        let (directory, mut settings) = embedded().await;
-        directory.limit_dirsync_page(3);
-        let company = embedded_company(&directory, "corp", seed).await;
-        if !whole {
-            settings.base_dn = company.base.clone();
-        }
-        settings.detect = Detect::Only(FeedKind::DirSync);
-        assert_eq!(follow(company, settings).await, BTreeMap::new());
+/// Three objects to a page, of the whole domain or of one unit.
+async fn follow_pages(seed: u64, whole: bool) -> BTreeMap<Cause, usize> {
+    let (directory, mut settings) = embedded().await;
+    directory.limit_dirsync_page(3);
+    let company = embedded_company(&directory, "corp", seed).await;
+    if !whole {
+        settings.base_dn = company.base.clone();
     }
+    settings.detect = Detect::Only(FeedKind::DirSync);
+    follow(company, settings).await
+}
+
+#[tokio::test]
+async fn as_on_windows_dir_sync_of_a_domain_loses_nothing_over_many_pages() {
+    assert_eq!(follow_pages(3, true).await, BTreeMap::new());
+}
+
+#[tokio::test]
+async fn as_on_windows_dir_sync_of_a_unit_loses_nothing_over_many_pages() {
+    assert_eq!(follow_pages(4, false).await, BTreeMap::new());
 }
 
 #[tokio::test]
@@ -509,4 +517,136 @@ async fn who_leaves_the_base_and_returns_is_a_member_again() {
         assert_eq!(of("CN=report,", "manager").len(), 1, "{kind}");
         assert_eq!(consumer.relisted(), BTreeMap::new(), "{kind}");
     }
+}
+
+#[tokio::test]
+async fn on_samba_the_right_to_replicate_is_used_and_a_change_wakes() {
+    let server = Server::samba();
+    let tool = |arguments: &[&str]| server.run(&[&["tool"], arguments].concat());
+    tool(&["user", "create", "repl", "User-Pa55word!"]);
+    let head = server.fact("AD_BASE_DN");
+    let (object, account) = (
+        format!("--objectdn={head}"),
+        format!("--trusteedn=CN=repl,CN=Users,{head}"),
+    );
+    tool(&[
+        "dsacl",
+        "set",
+        "--action=allow",
+        "--car=get-changes",
+        &object,
+        &account,
+    ]);
+    server.run(&["grant", "repl", "LCRP"]);
+    let mut company = samba_company(&server, "right", 12).await;
+    let base = company.base.clone();
+    let leaver = company.person("leaver", &base).await;
+    company.delete(&leaver).await;
+    let mut settings = server.settings();
+    settings.base_dn.clone_from(&base);
+    settings.bind = Bind::Simple {
+        username: format!("repl@{}", server.fact("AD_REALM").to_lowercase()),
+        password: "User-Pa55word!".to_owned().into(),
+    };
+    let mut source = DirectorySource::new(settings.clone()).unwrap();
+    let feed = source.probe().await.unwrap().feed;
+    assert_eq!(
+        (feed.kind, feed.why.as_str()),
+        (FeedKind::DirSync, "changes are told by DirSync")
+    );
+    let mut consumer = Consumer::new(&ATTRIBUTES);
+    consumer.catch_up(&mut source).await;
+    let leaver = company.person("next", &base).await;
+    timeout(Duration::from_secs(10), source.changed())
+        .await
+        .unwrap()
+        .unwrap();
+    consumer.cycle(&mut source).await.unwrap();
+    assert!(
+        consumer
+            .entries
+            .values()
+            .any(|entry| entry.dn.eq_ignore_ascii_case(&leaver))
+    );
+    company.delete(&leaver).await;
+    consumer.catch_up(&mut source).await;
+    consumer.assert_current(settings).await;
+    assert_eq!(consumer.relisted(), BTreeMap::new());
+}
+
+#[tokio::test]
+async fn few_values_come_alone_and_many_with_their_group() {
+    let (directory, mut settings) = embedded().await;
+    let mut company = embedded_company(&directory, "corp", 13).await;
+    let base = company.base.clone();
+    let group = format!("CN=all,{base}");
+    let attributes = [
+        ("objectClass", "group"),
+        ("groupType", SECURITY),
+        ("sAMAccountName", "all"),
+    ];
+    company.add(&group, &attributes).await;
+    let mut members = Vec::new();
+    for n in 0..230 {
+        members.push(company.person(&format!("m{n}"), &base).await);
+    }
+    settings.detect = Detect::Only(FeedKind::DirSync);
+    let mut source = DirectorySource::new(settings.clone()).unwrap();
+    let mut consumer = Consumer::new(&ATTRIBUTES);
+    consumer.catch_up(&mut source).await;
+    for (count, alone) in [(230, false), (229, true), (228, true)] {
+        let names: Vec<&str> = members[..count].iter().map(String::as_str).collect();
+        company.modify(&group, "member", &names).await;
+        let cursor = consumer.cursor.clone().unwrap();
+        let (mut values, mut whole) = (0, 0);
+        source
+            .read(
+                &consumer.request,
+                Start::After(&cursor),
+                &mut |event| match event {
+                    Import::Values(changes) => values += changes.len(),
+                    Import::Batch(entries) => {
+                        whole += entries
+                            .iter()
+                            .filter(|entry| entry.dn.eq_ignore_ascii_case(&group))
+                            .count();
+                    }
+                    _ => {}
+                },
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            (values, whole),
+            (usize::from(alone), usize::from(!alone)),
+            "{count}"
+        );
+        consumer.catch_up(&mut source).await;
+        consumer.assert_current(settings.clone()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_garbled_answer_fails_the_cycle_and_the_next_recovers() {
+    let (directory, mut settings) = embedded().await;
+    let mut company = embedded_company(&directory, "corp", 14).await;
+    settings.detect = Detect::Only(FeedKind::DirSync);
+    let mut source = DirectorySource::new(settings.clone()).unwrap();
+    let mut consumer = Consumer::new(&ATTRIBUTES);
+    consumer.catch_up(&mut source).await;
+    for fault in [
+        Fault::GarbledControl,
+        Fault::Garbage,
+        Fault::Busy(1),
+        Fault::Reset,
+    ] {
+        for _ in 0..5 {
+            company.live().await;
+        }
+        directory.inject(fault);
+        consumer.cycle(&mut source).await.unwrap_err();
+        consumer.catch_up(&mut source).await;
+        consumer.assert_current(settings.clone()).await;
+    }
+    assert_eq!(consumer.relisted(), BTreeMap::new());
 }
