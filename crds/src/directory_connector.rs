@@ -120,8 +120,10 @@ impl Bind {
 #[serde(rename_all = "camelCase")]
 pub struct Changes {
     /// How changes are found. `Auto` (default) takes the best that the server offers and the account may use, and says which in
-    /// `status.feed`. `ContentSync`: OpenLDAP and 389 Directory Server tell changes as they happen (RFC 4533). `ModifyTimestamp`: changed
-    /// entries are searched at every interval, deletions are seen by a complete read every 15 minutes. `FullRead`: everything is read at
+    /// `status.feed`. `DirSync`: Active Directory tells changes, value by value of groups. `UsnChanged`: of Active Directory, entries that
+    /// one domain controller has written since are read whole. For both, a complete read every 15 minutes finds deletions where the
+    /// account sees no deleted objects. `ContentSync`: OpenLDAP and 389 Directory Server tell changes as they happen (RFC 4533).
+    /// `ModifyTimestamp`: changed entries are searched at every interval, deletions are seen by a complete read every 15 minutes. `FullRead`: everything is read at
     /// every interval. One that cannot be used here is `Stalled/InvalidSpec`, with what is missing.
     #[serde(default)]
     pub detect: Detect,
@@ -171,6 +173,8 @@ impl Default for Changes {
 pub enum Detect {
     #[default]
     Auto,
+    DirSync,
+    UsnChanged,
     ContentSync,
     ModifyTimestamp,
     FullRead,
@@ -235,7 +239,7 @@ pub enum DeletedObjects {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeFeed {
-    /// `ContentSync`, `ModifyTimestamp` or `FullRead`; see `spec.changes.detect`.
+    /// `DirSync`, `UsnChanged`, `ContentSync`, `ModifyTimestamp` or `FullRead`; see `spec.changes.detect`.
     #[schemars(length(max = 64))]
     pub kind: String,
     /// What decided: the feed's promise, and what is missing for a better one.

@@ -109,8 +109,13 @@ impl AnchorRule {
     }
 }
 
+/// A filter for the entry of Active Directory with this `objectGUID`.
+pub(crate) fn guid_filter(guid: &Anchor) -> Option<String> {
+    equality(OBJECT_GUID, guid)
+}
+
 /// The attribute that the server itself names entries by.
-fn server_id(server_type: ServerType) -> &'static str {
+pub(crate) fn server_id(server_type: ServerType) -> &'static str {
     match server_type {
         ServerType::ActiveDirectory => OBJECT_GUID,
         ServerType::DirectoryServer389 | ServerType::FreeIpa => NS_UNIQUE_ID,
@@ -163,7 +168,7 @@ fn equality(name: &str, anchor: &Anchor) -> Option<String> {
 }
 
 /// Every byte escaped (RFC 4515 §3), which holds for any value.
-fn escape(bytes: &[u8]) -> String {
+pub(crate) fn escape(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::with_capacity(bytes.len() * 3), |mut text, byte| {

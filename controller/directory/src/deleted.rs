@@ -14,6 +14,8 @@ use crate::{
 };
 
 const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
+/// Matches every tombstone.
+pub(crate) const ANY: &str = "(isDeleted=TRUE)";
 const CONTAINER: &str = "18e2ea80684f11d2b9aa00c04f79f805";
 
 fn container(naming_context: &str) -> String {
@@ -28,7 +30,8 @@ fn show_deleted() -> RawControl {
     }
 }
 
-/// Whether the account sees tombstones. By default no delegated account does.
+/// Whether the account sees tombstones. By default no delegated account does, and only seeing one proves it: Samba 4.17 shows the
+/// container itself to everybody, its attributes to whom may read properties, and what is in it to whom may list contents.
 pub(crate) async fn visibility(
     connection: &mut Connection,
     server_type: ServerType,
@@ -40,24 +43,18 @@ pub(crate) async fn visibility(
     let Some(naming_context) = naming_context else {
         return Ok(DeletedObjects::NotReadable);
     };
-    // Samba 4.17 shows the container itself to everybody, but its attributes only to whom the right was granted.
-    let attributes = ["isDeleted".to_owned()];
+    let attributes = ["objectGUID".to_owned()];
     let search = Search {
         base: &container(naming_context),
-        scope: Scope::Base,
-        filter: "(objectClass=*)",
+        scope: Scope::OneLevel,
+        filter: ANY,
         attributes: &attributes,
         controls: vec![show_deleted()],
-        size_limit: 0,
+        size_limit: 1,
         doing: "looking at the deleted objects",
     };
-    match connection.search(&search).await {
-        Ok(answer)
-            if answer
-                .entries
-                .iter()
-                .any(|entry| !entry.attributes.is_empty()) =>
-        {
+    match connection.sample(&search).await {
+        Ok(entries) if entries.iter().any(|entry| !entry.attributes.is_empty()) => {
             Ok(DeletedObjects::Readable)
         }
         Ok(_) | Err(DirectoryError::BaseNotFound { .. } | DirectoryError::AccessDenied { .. }) => {
@@ -67,12 +64,12 @@ pub(crate) async fn visibility(
     }
 }
 
-/// Reads all tombstones.
+/// Reads the tombstones that match a filter ([`ANY`] for all), in pages of a size.
 pub(crate) async fn read(
     connection: &mut Connection,
     rule: &AnchorRule,
     naming_context: &str,
-    page_size: u16,
+    (filter, page_size): (&str, u16),
     events: &mut (dyn FnMut(Import) + Send),
 ) -> Result<(), DirectoryError> {
     let attributes: Vec<String> = rule.attributes().into_iter().map(str::to_owned).collect();
@@ -80,7 +77,7 @@ pub(crate) async fn read(
     let search = Search {
         base: &base,
         scope: Scope::OneLevel,
-        filter: "(isDeleted=TRUE)",
+        filter: &format!("(&{ANY}{filter})"),
         attributes: &attributes,
         controls: vec![show_deleted()],
         size_limit: 0,

@@ -75,6 +75,12 @@ pub enum DirectoryError {
         claimed: ServerType,
         found: ServerType,
     },
+    #[error("{server} holds another directory than {known}: `{base_dn}` is another entry there")]
+    OtherDirectory {
+        server: String,
+        base_dn: String,
+        known: String,
+    },
     #[error("`baseDN` `{base_dn}` does not exist on {server}, or the account may not read it{}", nearest(.matched))]
     BaseNotFound {
         server: String,
@@ -177,7 +183,8 @@ impl Failure for DirectoryError {
             Self::InvalidServer { .. }
             | Self::InvalidAnchor { .. }
             | Self::InvalidCa { .. }
-            | Self::FeedNotOffered { .. } => Reason::InvalidSpec,
+            | Self::FeedNotOffered { .. }
+            | Self::OtherDirectory { .. } => Reason::InvalidSpec,
             Self::EmptyCredential { .. } | Self::BindRefused { .. } => Reason::BindFailed,
             Self::TlsUnavailable { .. } | Self::Tls { .. } | Self::StartTlsRefused { .. } => {
                 Reason::TLSFailed
@@ -241,6 +248,9 @@ impl Failure for DirectoryError {
             },
             Self::FeedNotOffered { .. } => {
                 "set `changes.detect` to Auto, or enable the feed on the server and give the account its rights".to_owned()
+            }
+            Self::OtherDirectory { .. } => {
+                "name in `servers` only servers that hold the same directory".to_owned()
             }
             Self::ServerTypeMismatch { .. } => "correct `type`, or set it to Auto".to_owned(),
             _ => return None,

@@ -18,8 +18,14 @@ pub(crate) struct Pages<'a> {
     size: u16,
     cookie: Vec<u8>,
     first_dn: Option<Vec<u8>>,
+    /// Pages without entries in a row.
+    empty: usize,
     done: bool,
 }
+
+/// So many pages in a row may be without entries. Samba 4.17 fixes at the first page which entries come and leaves out those that
+/// were deleted or hidden since, so that whole pages of them are empty.
+const EMPTY_PAGES: usize = 2000;
 
 impl<'a> Pages<'a> {
     pub(crate) fn new(search: Search<'a>, size: u16) -> Self {
@@ -28,6 +34,7 @@ impl<'a> Pages<'a> {
             size,
             cookie: Vec::new(),
             first_dn: None,
+            empty: 0,
             done: false,
         }
     }
@@ -59,12 +66,15 @@ impl<'a> Pages<'a> {
                 server: server(),
                 doing,
             })?;
-        // Samba's cookie is the same on every page, so only a repeated or empty page with it shows a standstill.
+        // Samba's cookie is the same on every page, so only a repeated page with it shows a standstill.
         let first_dn = answer.entries.first().map(|entry| entry.dn.clone());
-        if !cookie.is_empty()
-            && cookie == self.cookie
-            && (first_dn.is_none() || first_dn == self.first_dn)
-        {
+        self.empty = if first_dn.is_none() {
+            self.empty + 1
+        } else {
+            0
+        };
+        let repeated = cookie == self.cookie && first_dn.is_some() && first_dn == self.first_dn;
+        if !cookie.is_empty() && (repeated || self.empty > EMPTY_PAGES) {
             return Err(DirectoryError::PageRepeated {
                 server: server(),
                 doing,
@@ -72,7 +82,7 @@ impl<'a> Pages<'a> {
         }
         self.done = cookie.is_empty();
         self.cookie = cookie;
-        self.first_dn = first_dn;
+        self.first_dn = first_dn.or(self.first_dn.take());
         Ok(Some(answer))
     }
 }

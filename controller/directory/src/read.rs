@@ -18,7 +18,7 @@ use plumbline_engine::{
 };
 
 use crate::{
-    anchor::AnchorRule,
+    anchor::{self, AnchorRule},
     connection::{Connection, Search},
     decode::RawEntry,
     error::DirectoryError,
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Changes with every change of an entry of Active Directory, its links included.
-const CHANGE_NUMBER: &str = "usnchanged";
+pub(crate) const CHANGE_NUMBER: &str = "usnchanged";
 /// Tries to read a ranged attribute of an entry that changes meanwhile.
 const ATTEMPTS: usize = 3;
 const DOING: &str = "reading entries";
@@ -61,6 +61,43 @@ pub(crate) async fn check_base(
         });
     }
     Ok(())
+}
+
+/// What the server itself calls the entry with this DN; `None` where the account may not read it.
+pub(crate) async fn own_name(
+    connection: &mut Connection,
+    server_type: ServerType,
+    dn: &str,
+) -> Result<Option<Anchor>, DirectoryError> {
+    let attributes = [anchor::server_id(server_type).to_owned()];
+    let answer = connection
+        .search(&Search {
+            base: dn,
+            scope: Scope::Base,
+            filter: "(objectClass=*)",
+            attributes: &attributes,
+            controls: Vec::new(),
+            size_limit: 0,
+            doing: "looking at `baseDN`",
+        })
+        .await;
+    let entries = match answer {
+        Ok(answer) => answer.entries,
+        // Whoever reads next tells.
+        Err(
+            DirectoryError::BaseNotFound { .. }
+            | DirectoryError::AccessDenied { .. }
+            | DirectoryError::Refused { .. },
+        ) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let rule = AnchorRule::new(server_type, None);
+    let names = entries
+        .into_iter()
+        .filter_map(|entry| range::assemble(entry).ok());
+    Ok(names
+        .flat_map(|(_, assembled)| rule.all(&assembled.attributes))
+        .next())
 }
 
 /// What one read asks for.
@@ -158,6 +195,74 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    /// Reads the entries of Active Directory with these GUIDs, as far as they are below the connector's base; gives those found.
+    pub(crate) async fn numbered(
+        &self,
+        connection: &mut Connection,
+        guids: &[Anchor],
+        events: &mut (dyn FnMut(Import) + Send),
+    ) -> Result<BTreeSet<Anchor>, DirectoryError> {
+        let filter = format!("(&{}{})", kind::filter(self.server_type), any_guid(guids));
+        let mut found = BTreeSet::new();
+        let mut note = |event: Import| {
+            if let Import::Batch(entries) = &event {
+                let names = entries
+                    .iter()
+                    .flat_map(|entry| [&entry.anchor, &entry.alternate]);
+                found.extend(names.flatten().cloned());
+            }
+            events(event);
+        };
+        self.matching(connection, &filter, &mut note).await?;
+        Ok(found)
+    }
+
+    /// Which of these GUIDs are below the connector's base.
+    pub(crate) async fn present(
+        &self,
+        connection: &mut Connection,
+        guids: &[Anchor],
+    ) -> Result<BTreeSet<Anchor>, DirectoryError> {
+        let mut found = BTreeSet::new();
+        for guids in guids.chunks(find::BATCH) {
+            found.extend(
+                self.names(connection, self.base_dn, &any_guid(guids))
+                    .await?,
+            );
+        }
+        Ok(found)
+    }
+
+    /// The GUIDs of the entries of Active Directory below `base` that match a filter.
+    pub(crate) async fn names(
+        &self,
+        connection: &mut Connection,
+        base: &str,
+        filter: &str,
+    ) -> Result<BTreeSet<Anchor>, DirectoryError> {
+        let attributes = ["objectGUID".to_owned()];
+        let search = Search {
+            base,
+            scope: Scope::Subtree,
+            filter,
+            attributes: &attributes,
+            controls: Vec::new(),
+            size_limit: 0,
+            doing: DOING,
+        };
+        let mut pages = Pages::new(search, self.page_size);
+        let mut names = BTreeSet::new();
+        while let Some(page) = pages.next(connection).await? {
+            let values = page.entries.iter().flat_map(|entry| &entry.attributes);
+            names.extend(values.flat_map(|(_, values)| values).filter_map(|value| {
+                <[u8; 16]>::try_from(value.as_slice())
+                    .ok()
+                    .map(Anchor::Uuid)
+            }));
+        }
+        Ok(names)
+    }
+
     /// What a read asks for.
     pub(crate) fn attributes(&self) -> &[String] {
         &self.attributes
@@ -232,6 +337,23 @@ impl<'a> Plan<'a> {
             attributes,
         }))
     }
+}
+
+/// All attributes of an entry, ranged values completed.
+pub(crate) async fn whole(
+    connection: &mut Connection,
+    raw: RawEntry,
+) -> Result<Attributes, DirectoryError> {
+    let (dn, assembled) = range::assemble(raw)
+        .map_err(|(attribute, source)| range_error(connection, attribute, source))?;
+    let dn = String::from_utf8_lossy(&dn).into_owned();
+    complete(connection, &dn, assembled).await
+}
+
+/// By `objectGUID` alone: unlike the consistency GUID it has an index on Windows.
+pub(crate) fn any_guid(guids: &[Anchor]) -> String {
+    let terms: String = guids.iter().filter_map(anchor::guid_filter).collect();
+    format!("(|{terms})")
 }
 
 /// Fetches ranged values to their end. The entry must not change meanwhile: positions would shift and hide a value.

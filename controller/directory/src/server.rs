@@ -14,6 +14,9 @@ use crate::{
 /// Active Directory, not AD LDS (MS-ADTS 3.1.1.3.4.3).
 const CAPABILITY_ACTIVE_DIRECTORY: &str = "1.2.840.113556.1.4.800";
 
+/// In lower case.
+const CHANGE_NUMBER: &str = "highestcommittedusn";
+
 /// What is known of a directory once it has been probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFacts {
@@ -35,7 +38,7 @@ pub struct ServerFacts {
 pub enum DeletedObjects {
     /// The account reads `CN=Deleted Objects`: deletions are known for certain.
     Readable,
-    /// The server keeps tombstones, the account may not list them.
+    /// The server keeps tombstones, the account sees none: it may not list them, or nothing was ever deleted.
     NotReadable,
     /// The server keeps none.
     NotOffered,
@@ -52,6 +55,10 @@ pub(crate) struct RootDse {
     /// First and last record of the retro changelog of 389-ds.
     pub(crate) change_numbers: Option<(u64, u64)>,
     pub(crate) subschema: Option<String>,
+    /// Of Active Directory: the domain controller's NTDS Settings, and the number of its last write.
+    pub(crate) service: Option<String>,
+    pub(crate) change_number: Option<u64>,
+    controls: Vec<String>,
     /// Contexts that Active Directory always refers to from the domain's head: configuration and DNS zones.
     pub(crate) own_contexts: Vec<String>,
 }
@@ -106,12 +113,53 @@ impl RootDse {
         Self {
             data_version: texts("dataversion").concat(),
             change_numbers: number("firstchangenumber").zip(number("lastchangenumber")),
+            service: texts("dsservicename").into_iter().next(),
+            change_number: number(CHANGE_NUMBER),
+            controls: texts("supportedcontrol"),
             subschema: texts("subschemasubentry").into_iter().next(),
             server_type: detect(root),
             vendor: (!vendor.is_empty()).then(|| vendor.join(" ")),
             naming_contexts,
             own_contexts,
         }
+    }
+
+    /// The number of the last write at a domain controller, for which nothing else is read.
+    pub(crate) async fn change_number(
+        connection: &mut Connection,
+    ) -> Result<Option<u64>, DirectoryError> {
+        let attributes = [CHANGE_NUMBER.to_owned()];
+        let entries = connection
+            .sample(&Search {
+                base: "",
+                scope: Scope::Base,
+                filter: "(objectClass=*)",
+                attributes: &attributes,
+                controls: Vec::new(),
+                size_limit: 0,
+                doing: ROOT_DSE,
+            })
+            .await?;
+        let mut values = entries
+            .iter()
+            .flat_map(|entry| &entry.attributes)
+            .flat_map(|(_, v)| v);
+        let text = values
+            .next()
+            .and_then(|value| std::str::from_utf8(value).ok());
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    /// Whether a control is offered.
+    pub(crate) fn offers(&self, oid: &str) -> bool {
+        self.controls.iter().any(|control| control == oid)
+    }
+
+    /// Whether a DN is the head of a naming context.
+    pub(crate) fn is_context(&self, dn: &str) -> bool {
+        self.naming_contexts
+            .iter()
+            .any(|context| fold(context) == fold(dn))
     }
 
     /// The naming context that holds a DN: the longest, for a search from one above need not cross into it.

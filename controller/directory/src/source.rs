@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeSet, HashSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -24,13 +24,20 @@ use crate::{
     connection::{Connection, Search},
     deleted,
     error::DirectoryError,
-    feed::{self, Feed, FeedFacts, Passed, Step, Visit, cursor::Binding},
+    feed::{
+        self, Feed, FeedFacts, Passed, Step, Visit,
+        active_directory::{Seen, back_link},
+        cursor::Binding,
+    },
     find::{self, Place},
     read,
     server::{DeletedObjects, RootDse, ServerFacts},
     settings::Settings,
     tls,
 };
+
+/// How often a domain controller is asked whether there is something new.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// An LDAP directory that can be read.
 #[derive(Debug)]
@@ -42,9 +49,19 @@ pub struct DirectorySource {
     preferred: usize,
     /// Shown by the first server; the others must be of the same.
     server_type: Option<ServerType>,
+    /// What the last server held; the others must hold the same.
+    identity: Option<Identity>,
     subordinate: BTreeSet<String>,
     /// What a feed holds open outlives sessions.
     feed: Option<Feed>,
+}
+
+/// Which directory a server holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Identity {
+    server: String,
+    /// What the directory itself calls its domain (Active Directory) or the base (others).
+    name: Anchor,
 }
 
 /// A connection and what its server is.
@@ -72,6 +89,7 @@ impl DirectorySource {
             session: None,
             preferred: 0,
             server_type,
+            identity: None,
             subordinate: BTreeSet::new(),
             feed: None,
         })
@@ -156,7 +174,10 @@ impl DirectorySource {
         for step in 0..count {
             let index = (self.preferred + step) % count;
             match self.open(index).await {
-                Ok(session) => {
+                Ok((session, identity)) => {
+                    if identity.is_some() {
+                        self.identity = identity;
+                    }
                     self.preferred = index;
                     self.server_type = Some(session.server.server_type);
                     return Ok(session);
@@ -175,24 +196,55 @@ impl DirectorySource {
         }
     }
 
-    async fn open(&self, index: usize) -> Result<Session, DirectoryError> {
+    async fn open(&self, index: usize) -> Result<(Session, Option<Identity>), DirectoryError> {
         let url = self.settings.servers.get(index).map_or("", String::as_str);
         let mut connection = Connection::open(url, &self.settings, &self.tls).await?;
         let server = RootDse::read(&mut connection).await?;
-        let session = Session {
+        let mut session = Session {
             connection,
             server,
             index,
             feed: None,
         };
         self.check_type(&session)?;
+        let identity = self.identify(&mut session).await?;
         tracing::info!(
             connector = self.settings.name,
             server = url,
             server_type = session.server.server_type.as_str(),
             "connected"
         );
-        Ok(session)
+        Ok((session, identity))
+    }
+
+    /// Which directory the server holds, as far as the account may read it.
+    ///
+    /// # Errors
+    /// Another one than the server before: its entries would pass for ours, and ours for gone.
+    async fn identify(&self, session: &mut Session) -> Result<Option<Identity>, DirectoryError> {
+        let server_type = session.server.server_type;
+        let base = match (
+            server_type,
+            session.server.naming_context_of(&self.settings.base_dn),
+        ) {
+            (ServerType::ActiveDirectory, Some(domain)) => domain.to_owned(),
+            _ => self.settings.base_dn.clone(),
+        };
+        let Some(name) = read::own_name(&mut session.connection, server_type, &base).await? else {
+            return Ok(None);
+        };
+        let server = session.connection.server().to_owned();
+        match &self.identity {
+            // A base that was made anew on the same server is the directory's own matter.
+            Some(known) if known.name != name && known.server != server => {
+                Err(DirectoryError::OtherDirectory {
+                    server,
+                    base_dn: base,
+                    known: known.server.clone(),
+                })
+            }
+            _ => Ok(Some(Identity { server, name })),
+        }
     }
 
     fn check_type(&self, session: &Session) -> Result<(), DirectoryError> {
@@ -214,6 +266,29 @@ impl DirectorySource {
                 self.preferred = (session.index + 1) % self.settings.servers.len();
             }
             _ => self.session = Some(session),
+        }
+    }
+
+    /// Resolves when a domain controller's last write is another than was seen.
+    async fn moved(&mut self, seen: &Seen) -> Result<(), DirectoryError> {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let mut session = match self.session.take() {
+                Some(session) => session,
+                None => self.session().await?,
+            };
+            let outcome = RootDse::change_number(&mut session.connection).await;
+            let same = session.connection.server() == seen.server;
+            self.keep(session, &outcome);
+            match outcome {
+                Ok(usn) if same && usn == Some(seen.usn) => {}
+                Ok(_) => return Ok(()),
+                // A kept connection may have been idle for too long; a new one tells what is wrong.
+                Err(error) if error.spoils_connection() => {
+                    self.session = Some(self.session().await?)
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -360,7 +435,7 @@ impl DirectorySource {
                 &mut session.connection,
                 rule,
                 context,
-                self.settings.page_size,
+                (deleted::ANY, self.settings.page_size),
                 events,
             )
             .await?;
@@ -388,18 +463,31 @@ impl DirectorySource {
             },
         });
         let plan = read::Plan::new(server_type, &rule, request, &self.settings);
+        let mut listed = BTreeSet::new();
+        let mut note = |event: Import| {
+            back_link::note(&event, &mut listed);
+            events(event);
+        };
         // 389-ds answers a search below what was renamed away with success, no entries and no paging control.
         let outcome = match read::check_base(&mut session.connection, &dn).await {
-            Ok(()) => plan
-                .below(&mut session.connection, &dn, events)
-                .await
-                .map(drop),
+            Ok(()) => {
+                let below = plan.below(&mut session.connection, &dn, &mut note).await;
+                below.map(drop)
+            }
             Err(error) => Err(error),
         };
         match outcome {
             // There is nothing there any more.
             Ok(()) | Err(DirectoryError::BaseNotFound { .. }) => {}
             Err(error) => return Err(error),
+        }
+        if server_type == ServerType::ActiveDirectory
+            && !session.server.is_context(&self.settings.base_dn)
+        {
+            // They may have come from outside.
+            let listed: Vec<Anchor> = listed.into_iter().collect();
+            let mut visit = self.visit(session, &rule, request);
+            back_link::bring(&mut visit, &listed, events).await?;
         }
         events(Import::End { cursor: None });
         Ok(())
@@ -472,6 +560,9 @@ impl Source for DirectorySource {
     }
 
     async fn changed(&mut self) -> Result<(), DirectoryError> {
+        if let Some(seen) = self.feed.as_ref().and_then(Feed::seen).cloned() {
+            return self.moved(&seen).await;
+        }
         match &mut self.feed {
             Some(feed) => feed.changed().await,
             None => std::future::pending().await,

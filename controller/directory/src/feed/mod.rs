@@ -18,16 +18,23 @@ use crate::{
     settings::Settings,
 };
 
+pub(crate) mod active_directory;
+mod ber;
 mod content_sync;
 pub(crate) mod cursor;
 pub(crate) mod timestamps;
 
+use active_directory::{DirSync, Seen, UsnChanged};
 use content_sync::ContentSync;
 use timestamps::Timestamps;
 
 /// The kinds of change feed; the words of `changes.detect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedKind {
+    /// MS-ADTS 3.1.1.3.4.1.3: a domain controller tells what changed, value by value of links.
+    DirSync,
+    /// Changed entries are found by `uSNChanged` of one domain controller, deletions by tombstones.
+    UsnChanged,
     /// RFC 4533: the server tells what changes, as it happens.
     ContentSync,
     /// Changed entries are found by `modifyTimestamp`; deletions by complete reads in between.
@@ -40,6 +47,8 @@ impl FeedKind {
     /// The word of `changes.detect`.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::DirSync => "DirSync",
+            Self::UsnChanged => "UsnChanged",
             Self::ContentSync => "ContentSync",
             Self::ModifyTimestamp => "ModifyTimestamp",
             Self::FullRead => "FullRead",
@@ -102,6 +111,8 @@ pub(crate) struct Passed {
 /// A feed with what it holds open.
 #[derive(Debug)]
 pub(crate) enum Feed {
+    DirSync(DirSync),
+    UsnChanged(UsnChanged),
     ContentSync(Box<ContentSync>),
     Timestamps(Timestamps),
     FullRead,
@@ -110,6 +121,8 @@ pub(crate) enum Feed {
 impl Feed {
     pub(crate) fn new(kind: FeedKind) -> Self {
         match kind {
+            FeedKind::DirSync => Self::DirSync(DirSync::default()),
+            FeedKind::UsnChanged => Self::UsnChanged(UsnChanged::default()),
             FeedKind::ContentSync => Self::ContentSync(Box::default()),
             FeedKind::ModifyTimestamp => Self::Timestamps(Timestamps),
             FeedKind::FullRead => Self::FullRead,
@@ -118,6 +131,8 @@ impl Feed {
 
     pub(crate) fn kind(&self) -> FeedKind {
         match self {
+            Self::DirSync(_) => FeedKind::DirSync,
+            Self::UsnChanged(_) => FeedKind::UsnChanged,
             Self::ContentSync(_) => FeedKind::ContentSync,
             Self::Timestamps(_) => FeedKind::ModifyTimestamp,
             Self::FullRead => FeedKind::FullRead,
@@ -130,7 +145,9 @@ impl Feed {
             // Clocks and replication delays differ from server to server.
             Self::Timestamps(_) => visit.connection.server().to_owned(),
             // Its positions say themselves where they hold.
-            Self::ContentSync(_) | Self::FullRead => String::new(),
+            Self::DirSync(_) | Self::UsnChanged(_) | Self::ContentSync(_) | Self::FullRead => {
+                String::new()
+            }
         }
     }
 
@@ -140,6 +157,8 @@ impl Feed {
         visit: &mut Visit<'_>,
     ) -> Result<Option<Vec<u8>>, DirectoryError> {
         match self {
+            Self::DirSync(feed) => feed.mark(visit).await,
+            Self::UsnChanged(feed) => feed.mark(visit).await,
             Self::ContentSync(feed) => feed.mark(visit).await,
             Self::Timestamps(_) | Self::FullRead => Ok(None),
         }
@@ -148,7 +167,7 @@ impl Feed {
     /// Called after a complete read with what [`Self::mark`] gave: the position to go on from, where there is one.
     pub(crate) fn settle(&self, mark: Option<Vec<u8>>, passed: Passed) -> Option<Vec<u8>> {
         match self {
-            Self::ContentSync(_) | Self::FullRead => mark,
+            Self::DirSync(_) | Self::UsnChanged(_) | Self::ContentSync(_) | Self::FullRead => mark,
             Self::Timestamps(_) => Timestamps::settle(passed),
         }
     }
@@ -171,9 +190,20 @@ impl Feed {
         events: &mut (dyn FnMut(Import) + Send),
     ) -> Result<Step, DirectoryError> {
         match self {
+            Self::DirSync(feed) => feed.changes(visit, position, events).await,
+            Self::UsnChanged(feed) => feed.changes(visit, position, events).await,
             Self::ContentSync(feed) => feed.changes(visit, position, events).await,
             Self::Timestamps(_) => Timestamps::changes(visit, position, events).await,
             Self::FullRead => Ok(Step::Complete(Cause::NoFeed)),
+        }
+    }
+
+    /// Of Active Directory: the number whose next move tells that there is something new.
+    pub(crate) fn seen(&self) -> Option<&Seen> {
+        match self {
+            Self::DirSync(feed) => feed.seen.as_ref(),
+            Self::UsnChanged(feed) => feed.seen.as_ref(),
+            Self::ContentSync(_) | Self::Timestamps(_) | Self::FullRead => None,
         }
     }
 
@@ -181,7 +211,9 @@ impl Feed {
     pub(crate) async fn changed(&mut self) -> Result<(), DirectoryError> {
         match self {
             Self::ContentSync(feed) => feed.changed().await,
-            Self::Timestamps(_) | Self::FullRead => std::future::pending().await,
+            Self::DirSync(_) | Self::UsnChanged(_) | Self::Timestamps(_) | Self::FullRead => {
+                std::future::pending().await
+            }
         }
         Ok(())
     }
@@ -224,7 +256,9 @@ pub(crate) async fn choose(visit: &mut Visit<'_>) -> Result<FeedFacts, Directory
 /// The feeds that this type of server may offer, best first; the last one always works.
 fn preferred(server: &RootDse) -> Vec<FeedKind> {
     match server.server_type {
-        ServerType::ActiveDirectory => vec![FeedKind::FullRead],
+        ServerType::ActiveDirectory => {
+            vec![FeedKind::DirSync, FeedKind::UsnChanged, FeedKind::FullRead]
+        }
         ServerType::OpenLdap | ServerType::DirectoryServer389 => vec![
             FeedKind::ContentSync,
             FeedKind::ModifyTimestamp,
@@ -243,6 +277,8 @@ async fn offer(
     kind: FeedKind,
 ) -> Result<Result<String, String>, DirectoryError> {
     match kind {
+        FeedKind::DirSync => active_directory::dir_sync::offer(visit).await,
+        FeedKind::UsnChanged => active_directory::usn_changed::offer(visit).await,
         FeedKind::ContentSync => content_sync::offer(visit).await,
         FeedKind::ModifyTimestamp => timestamps::offer(visit).await,
         FeedKind::FullRead => Ok(Ok("every read is a complete one".to_owned())),

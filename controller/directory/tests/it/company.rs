@@ -7,6 +7,9 @@ use ldap3::{Ldap, LdapConnAsync, Mod};
 
 use crate::server::Server;
 
+/// `groupType` of a global security group.
+pub(crate) const SECURITY: &str = "-2147483646";
+
 /// Numerical Recipes' generator.
 pub(crate) struct Random(pub(crate) u64);
 
@@ -36,6 +39,8 @@ pub(crate) struct Company {
     units: Vec<String>,
     people: Vec<String>,
     groups: Vec<String>,
+    /// Of Active Directory.
+    domain: bool,
     pub(crate) done: BTreeMap<&'static str, usize>,
 }
 
@@ -43,6 +48,20 @@ impl Company {
     /// Makes the base, a place outside it, and some of each kind.
     pub(crate) async fn found(server: &Server, name: &str, seed: u64) -> Self {
         let mut company = Self::connect(server, name, seed).await;
+        company.settle().await;
+        company
+    }
+
+    /// In a domain, below its head or a unit of it.
+    pub(crate) async fn found_domain(ldap: Ldap, head: &str, name: &str, seed: u64) -> Self {
+        let mut company = Self::new(ldap, head, name, seed);
+        company.domain = true;
+        company.settle().await;
+        company
+    }
+
+    async fn settle(&mut self) {
+        let company = self;
         for root in [company.base.clone(), company.outside.clone()] {
             company.unit(&root).await;
         }
@@ -55,7 +74,6 @@ impl Company {
         for _ in 0..3 {
             company.new_group().await;
         }
-        company
     }
 
     /// Connects as administrator.
@@ -68,10 +86,15 @@ impl Company {
             .unwrap()
             .success()
             .unwrap();
+        Self::new(ldap, "dc=example,dc=com", name, seed)
+    }
+
+    fn new(ldap: Ldap, head: &str, name: &str, seed: u64) -> Self {
         Self {
             ldap,
-            base: format!("ou={name},dc=example,dc=com"),
-            outside: format!("ou={name}-outside,dc=example,dc=com"),
+            domain: false,
+            base: format!("ou={name},{head}"),
+            outside: format!("ou={name}-outside,{head}"),
             random: Random(seed),
             next: 0,
             units: Vec::new(),
@@ -98,12 +121,24 @@ impl Company {
     }
 
     pub(crate) async fn person(&mut self, uid: &str, place: &str) -> String {
+        let mail = format!("{uid}@example.com");
+        if self.domain {
+            let dn = format!("CN={uid},{place}");
+            let account = self.account(uid);
+            let attributes = [
+                ("objectClass", "user"),
+                ("sAMAccountName", account.as_str()),
+                ("mail", &mail),
+            ];
+            self.add(&dn, &attributes).await;
+            return dn;
+        }
         let dn = format!("uid={uid},{place}");
         let attributes = [
             ("objectClass", "inetOrgPerson"),
             ("cn", uid),
             ("sn", "x"),
-            ("mail", &format!("{uid}@example.com")),
+            ("mail", &mail),
         ];
         self.add(&dn, &attributes).await;
         dn
@@ -172,6 +207,12 @@ impl Company {
         format!("n{:04}", self.next)
     }
 
+    /// Unique in a domain that holds several companies.
+    fn account(&self, name: &str) -> String {
+        let company = self.base.split([',', '=']).nth(1).unwrap_or_default();
+        format!("{name}.{company}")
+    }
+
     /// Three of four places are below the base, if there are any.
     fn place(&mut self) -> String {
         let root = if self.random.below(4) == 0 {
@@ -198,14 +239,21 @@ impl Company {
     async fn edit(&mut self) -> &'static str {
         if let Some(dn) = self.random.pick(&self.people) {
             let title = format!("t{}", self.random.below(1000));
-            self.modify(&dn, "title", &[&title]).await;
+            match self.random.below(4) {
+                0 => self.modify(&dn, "title", &[]).await,
+                1 if self.domain => {
+                    let manager = self.random.pick(&self.people).unwrap();
+                    self.modify(&dn, "manager", &[&manager]).await;
+                }
+                _ => self.modify(&dn, "title", &[&title]).await,
+            }
         }
         "edit"
     }
 
     async fn marry(&mut self) -> &'static str {
         if let Some(dn) = self.random.pick(&self.people) {
-            let rdn = format!("uid={}", self.name());
+            let rdn = format!("{}={}", if self.domain { "CN" } else { "uid" }, self.name());
             self.rename(&dn, &rdn, None).await;
             self.moved(&dn, &rdn, parent(&dn));
         }
@@ -238,8 +286,19 @@ impl Company {
             .random
             .pick(&self.people)
             .unwrap_or_else(|| self.base.clone());
-        self.add(&dn, &[("objectClass", "groupOfNames"), ("member", &member)])
-            .await;
+        if self.domain {
+            let account = self.account(&name);
+            let attributes = [
+                ("objectClass", "group"),
+                ("groupType", SECURITY),
+                ("sAMAccountName", account.as_str()),
+                ("member", &member),
+            ];
+            self.add(&dn, &attributes).await;
+        } else {
+            self.add(&dn, &[("objectClass", "groupOfNames"), ("member", &member)])
+                .await;
+        }
         self.groups.push(dn);
         "new group"
     }
@@ -249,7 +308,9 @@ impl Company {
             let mut members: Vec<String> = (0..=self.random.below(4))
                 .filter_map(|_| self.random.pick(&self.people))
                 .collect();
-            members.push(self.base.clone());
+            if !self.domain {
+                members.push(self.base.clone());
+            }
             members.sort();
             members.dedup();
             let members: Vec<&str> = members.iter().map(String::as_str).collect();

@@ -1,15 +1,16 @@
 //! A consumer of a source, as small as can be: it holds what the events say by the rules of the port, and nothing else.
 //!
 //! What is in doubt (named as missing, not brought by a complete extent, unchanged but unknown) is searched by anchor; below a
-//! container that came, moved or went everything is listed. A read that fails changes nothing.
+//! container that came, moved or went everything is listed. A read that fails changes nothing. On Active Directory links lead to
+//! entries, so they go with an entry that is renamed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use plumbline_directory::{DirectoryError, DirectorySource};
 use plumbline_engine::{
     anchor::Anchor,
-    entry::{Entry, EntryKind},
-    port::{Cause, Cursor, Extent, Import, ReadRequest, Source as _, Start},
+    entry::{Attributes, Entry, EntryKind, ServerType},
+    port::{Cause, Cursor, Extent, Import, ReadRequest, Source as _, Start, ValueChange},
 };
 
 /// See the module.
@@ -23,7 +24,11 @@ pub(crate) struct Consumer {
     pub(crate) brought: usize,
     doubts: BTreeSet<Anchor>,
     subtrees: BTreeSet<String>,
+    /// Links lead to entries.
+    follows: bool,
 }
+
+const LINKS: [&str; 2] = ["member", "manager"];
 
 impl Consumer {
     pub(crate) fn new(attributes: &[&str]) -> Self {
@@ -36,6 +41,7 @@ impl Consumer {
             brought: 0,
             doubts: BTreeSet::new(),
             subtrees: BTreeSet::new(),
+            follows: false,
         }
     }
 
@@ -106,7 +112,12 @@ impl Consumer {
         let mut seen = BTreeSet::new();
         for event in events {
             match event {
-                Import::Begin { extent: began, .. } => {
+                Import::Begin {
+                    extent: began,
+                    server_type,
+                    ..
+                } => {
+                    self.follows = server_type == ServerType::ActiveDirectory;
                     match &began {
                         Extent::Complete(cause) | Extent::Subtree { cause, .. } => {
                             *self.listings.entry(*cause).or_default() += 1;
@@ -153,8 +164,67 @@ impl Consumer {
                     }
                 }
                 Import::Evidence { .. } => {}
-                Import::Values(_) | Import::Tombstones(_) => panic!("not of these servers"),
+                Import::Values(changes) => {
+                    for change in changes {
+                        self.change(change);
+                    }
+                }
+                Import::Tombstones(anchors) => {
+                    for anchor in anchors {
+                        if let Some(key) = self.key(&anchor) {
+                            self.brought += 1;
+                            self.entries.remove(&key);
+                        }
+                    }
+                }
             }
+        }
+    }
+
+    fn change(&mut self, change: ValueChange) {
+        let Some(key) = self.key(&change.anchor) else {
+            self.doubts.insert(change.anchor);
+            return;
+        };
+        let entry = self.entries.get_mut(&key).unwrap();
+        let mut values = entry.attributes.get(&change.attribute).to_vec();
+        let before = values.clone();
+        values.retain(|value| !change.removed.contains(value));
+        values.extend(
+            change
+                .added
+                .into_iter()
+                .filter(|value| !before.contains(value)),
+        );
+        self.brought += usize::from(values != before);
+        let others = (entry.attributes.iter()).filter(|(name, _)| *name != change.attribute);
+        let mut all: Attributes = others
+            .map(|(name, values)| (name, values.to_vec()))
+            .collect();
+        all.add(&change.attribute, values);
+        entry.attributes = all;
+    }
+
+    /// What is at or below a DN, and what leads there, goes with it.
+    fn follow(&mut self, old: &str, new: &str) {
+        let moved = |dn: &str| {
+            let head = dn.len().checked_sub(old.len())?;
+            let (head, tail) = dn.split_at_checked(head)?;
+            let same = tail.eq_ignore_ascii_case(old) && (head.is_empty() || head.ends_with(','));
+            same.then(|| format!("{head}{new}"))
+        };
+        for entry in self.entries.values_mut() {
+            if let Some(dn) = moved(&entry.dn) {
+                entry.dn = dn;
+            }
+            let attributes = entry.attributes.iter().map(|(name, values)| {
+                let follow = |value: &Vec<u8>| match moved(&String::from_utf8_lossy(value)) {
+                    Some(dn) if LINKS.contains(&name) => dn.into_bytes(),
+                    _ => value.clone(),
+                };
+                (name, values.iter().map(follow).collect())
+            });
+            entry.attributes = attributes.collect();
         }
     }
 
@@ -170,6 +240,13 @@ impl Consumer {
 
     fn put(&mut self, entry: Entry, extent: Option<&Extent>) -> Option<Anchor> {
         let anchor = entry.anchor.clone()?;
+        let before = self.entries.get(&anchor).map(|old| old.dn.clone());
+        if let Some(old) = before.filter(|old| self.follows && *old != entry.dn) {
+            self.follow(&old, &entry.dn);
+            if let Some(held) = self.entries.get_mut(&anchor) {
+                held.dn = old;
+            }
+        }
         let old = self.entries.insert(anchor.clone(), entry.clone());
         let complete =
             matches!(extent, Some(Extent::Complete(cause)) if *cause != Cause::PresentPhase);
@@ -199,14 +276,23 @@ impl Consumer {
     #[track_caller]
     pub(crate) fn assert_holds(&self, fresh: &Self) {
         let plain = |consumer: &Self| -> BTreeMap<Anchor, (String, EntryKind, Vec<String>)> {
+            let names: BTreeSet<String> = consumer
+                .entries
+                .values()
+                .map(|entry| entry.dn.to_lowercase())
+                .collect();
+            // A link out of what is held leads nowhere, whatever it says.
+            let counts = |name: &str, value: &str| {
+                !consumer.follows || !LINKS.contains(&name) || names.contains(&value.to_lowercase())
+            };
             (consumer.entries.iter())
                 .map(|(anchor, entry)| {
                     let mut values: Vec<String> = (entry.attributes.iter())
                         .flat_map(|(name, values)| {
-                            (values.iter()).map(move |value| {
-                                format!("{name}={}", String::from_utf8_lossy(value))
-                            })
+                            (values.iter()).map(move |value| (name, String::from_utf8_lossy(value)))
                         })
+                        .filter(|(name, value)| counts(name, value))
+                        .map(|(name, value)| format!("{name}={value}"))
                         .collect();
                     values.sort();
                     (

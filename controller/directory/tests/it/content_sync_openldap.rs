@@ -367,4 +367,11 @@ async fn of_two_providers_either_tells_what_the_other_wrote() {
         before,
         "the cookie of one is good at the other"
     );
+    // A cookie with the first one's `sid=` would make the second withhold what comes from there.
+    one.run(&["up"]);
+    let mut here = Company::connect(&one, "pair", 8).await;
+    here.person("six", &base).await;
+    follower.told().await;
+    let six = |entry: &plumbline_engine::entry::Entry| entry.dn.starts_with("uid=six");
+    assert!(follower.consumer.entries.values().any(six));
 }

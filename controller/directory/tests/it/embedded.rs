@@ -46,6 +46,8 @@ fn people(profile: Profile, base: &str, count: usize) -> Vec<Entry> {
             Entry::new(base)
                 .with("objectClass", "dcObject")
                 .with("objectClass", "organization")
+                // The same directory on whichever server.
+                .with("entryUUID", "5b6f7a52-2f1e-4c77-9a5e-3d1c0c1f6a10")
                 .with("dc", "example")
                 .with("o", "example"),
         ],
@@ -443,4 +445,121 @@ async fn what_is_wrong_in_the_settings_is_told_by_its_field() {
         Reason::InvalidSpec,
         "`tls.caRef`",
     );
+}
+
+#[tokio::test]
+async fn who_is_moved_to_a_page_that_was_already_sent_is_missed_by_the_read_and_found_by_anchor() {
+    let mut entries = vec![unit(&format!("OU=early,{DOMAIN}"))];
+    entries.extend(people(Profile::Ad, DOMAIN, 1200));
+    let (directory, mut settings) = start(Profile::Ad, DOMAIN, entries).await;
+    // The most that Active Directory sends.
+    settings.page_size = 1000;
+    let mut source = DirectorySource::new(settings).unwrap();
+    let (outcome, before) = read(&mut source, &["cn"]).await;
+    outcome.unwrap();
+    let name = |n: usize| format!("CN=u{n:05}");
+    let gone = before.entry(&name(1100)).anchor.clone().unwrap();
+    directory.between_pages(|store, page| {
+        if page == 1 {
+            for n in 1150..1200 {
+                store
+                    .apply(&Change::Rename {
+                        dn: format!("CN=u{n:05},OU=people,{DOMAIN}"),
+                        new_rdn: format!("CN=u{n:05}"),
+                        delete_old_rdn: true,
+                        new_superior: Some(format!("OU=early,{DOMAIN}")),
+                    })
+                    .unwrap();
+            }
+            let dn = format!("CN=u01100,OU=people,{DOMAIN}");
+            store.apply(&Change::Delete { dn }).unwrap();
+        }
+    });
+    let (outcome, seen) = read(&mut source, &["cn"]).await;
+    outcome.unwrap();
+    directory.between_pages(|_, _| {});
+    let all = before
+        .entries
+        .iter()
+        .filter_map(|entry| entry.anchor.clone());
+    let missed: Vec<Anchor> = all
+        .filter(|anchor| {
+            !seen
+                .entries
+                .iter()
+                .any(|entry| entry.anchor.as_ref() == Some(anchor))
+        })
+        .collect();
+    let moved: Vec<Anchor> = (1150..1200)
+        .map(|n| before.entry(&name(n)).anchor.clone().unwrap())
+        .collect();
+    assert!(
+        moved.iter().all(|anchor| missed.contains(anchor)),
+        "the read missed {}",
+        missed.len()
+    );
+    for sighting in find(&mut source, &missed).await.unwrap() {
+        assert_eq!(
+            sighting.found,
+            sighting.anchor != gone,
+            "{}",
+            sighting.anchor
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_read_of_active_directory_that_loses_its_connection_is_never_resumed() {
+    let (directory, settings) = start(Profile::Ad, DOMAIN, people(Profile::Ad, DOMAIN, 1200)).await;
+    let mut source = DirectorySource::new(settings).unwrap();
+    let (outcome, whole) = read(&mut source, &["cn"]).await;
+    outcome.unwrap();
+    // In the second page, whose cookie no other connection takes.
+    directory.inject(Fault::CutAfterEntries(700));
+    let (outcome, cut) = read(&mut source, &["cn"]).await;
+    assert_told(&outcome.unwrap_err(), Reason::ReadIncomplete, "was lost");
+    assert!(!cut.entries.is_empty() && cut.entries.len() < whole.entries.len());
+    let (outcome, again) = read(&mut source, &["cn"]).await;
+    outcome.unwrap();
+    assert_eq!(again.entries.len(), whole.entries.len());
+}
+
+#[tokio::test]
+async fn references_to_the_partitions_of_a_domain_itself_are_not_shown() {
+    let (_directory, settings) = start(Profile::Ad, DOMAIN, vec![]).await;
+    let mut source = DirectorySource::new(settings).unwrap();
+    assert_eq!(
+        source.probe().await.unwrap().subordinate_contexts,
+        Vec::<String>::new()
+    );
+    read(&mut source, &["cn"]).await.0.unwrap();
+    assert_eq!(source.subordinate_contexts().count(), 0);
+}
+
+#[tokio::test]
+async fn another_domain_behind_the_second_url_is_refused() {
+    let (first, mut settings) = start(Profile::Ad, DOMAIN, people(Profile::Ad, DOMAIN, 3)).await;
+    let (second, other) = start(Profile::Ad, DOMAIN, people(Profile::Ad, DOMAIN, 1)).await;
+    let replica = first.replica().await.unwrap();
+    settings
+        .servers
+        .extend([second.ldaps_url(), replica.ldaps_url()]);
+    settings.ca_pem = Some(
+        [
+            settings.ca_pem.unwrap(),
+            other.ca_pem.unwrap(),
+            replica.ca_pem().into(),
+        ]
+        .concat(),
+    );
+    let mut source = DirectorySource::new(settings).unwrap();
+    read(&mut source, &["cn"]).await.0.unwrap();
+    first.inject(Fault::Reset);
+    read(&mut source, &["cn"]).await.0.unwrap_err();
+    // The second is passed over for the third.
+    assert_eq!(source.probe().await.unwrap().server, replica.ldaps_url());
+    drop((first, replica));
+    source.probe().await.unwrap_err();
+    let error = source.probe().await.unwrap_err();
+    assert_told(&error, Reason::InvalidSpec, "holds another directory than");
 }

@@ -50,7 +50,7 @@ impl Follower {
     pub(crate) async fn told(&mut self) {
         timeout(Duration::from_secs(10), self.source.changed())
             .await
-            .expect("nothing arrives")
+            .unwrap_or_else(|_| panic!("nothing arrives"))
             .unwrap();
         self.consumer.cycle(&mut self.source).await.unwrap();
     }

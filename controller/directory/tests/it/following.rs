@@ -95,8 +95,9 @@ async fn by_timestamps_nothing_is_lost_once_everything_was_read_again() {
             .values()
             .any(|entry| entry.dn == dn)
     );
-    let before = follower.consumer.listings[&Cause::NoFeed];
-    while follower.consumer.listings[&Cause::NoFeed] == before {
+    let full = |consumer: &Consumer| consumer.listings.get(&Cause::NoFeed).copied();
+    let before = full(&follower.consumer);
+    while full(&follower.consumer) == before {
         follower.consumer.cycle(&mut follower.source).await.unwrap();
     }
     follower

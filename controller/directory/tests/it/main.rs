@@ -12,6 +12,8 @@ mod scripted;
 mod scripted_server;
 
 #[cfg(feature = "real-servers")]
+mod active_directory;
+#[cfg(feature = "real-servers")]
 mod company;
 #[cfg(feature = "real-servers")]
 mod consumer;

@@ -268,59 +268,69 @@ async fn a_referral_below_the_base_is_shown() {
     assert_eq!(source.subordinate_contexts().count(), 1);
 }
 
-#[tokio::test]
-async fn who_is_moved_while_a_read_runs_is_found_by_anchor() {
-    let server = Server::openldap(&[]);
-    server.load_people(600);
-    let mut settings = server.settings();
+/// What a source of two servers needs: the settings of the first, and the second's URL and CA.
+fn both(first: &Server, second: &Server) -> plumbline_directory::Settings {
+    let mut settings = first.settings();
+    settings.servers.extend(second.settings().servers);
+    settings.ca_pem = Some([first.ca(), second.ca()].concat());
     settings.page_size = 100;
-    let mut source = DirectorySource::new(settings).unwrap();
-    let (outcome, before) = read(&mut source, &["cn"]).await;
+    settings
+}
+
+#[tokio::test]
+async fn when_a_server_dies_in_a_read_the_next_read_is_whole_on_the_second() {
+    let (first, second) = (Server::openldap(&[]), Server::openldap(&[]));
+    first.load_people(600);
+    let copy = first.path().join("copy.ldif");
+    first.run(&["save", copy.to_str().unwrap()]);
+    second.run(&["restore", copy.to_str().unwrap()]);
+    let mut source = DirectorySource::new(both(&first, &second)).unwrap();
+    let (outcome, whole) = read(&mut source, &["cn"]).await;
     outcome.unwrap();
-    let all: Vec<Anchor> = before
-        .entries
-        .iter()
-        .filter(|entry| entry.kind == EntryKind::User)
-        .map(|entry| entry.anchor.clone().unwrap())
-        .collect();
-    let moves = (1..=600)
-        .filter(|n| n % 10 != 0)
-        .map(|n| {
-            format!(
-                "dn: uid=u{n:07},ou=dept{},ou=people,dc=example,dc=com\nchangetype: modrdn\nnewrdn: uid=u{n:07}\n\
-                 deleteoldrdn: 0\nnewsuperior: ou=dept0,ou=people,dc=example,dc=com\n\n",
-                n % 10
-            )
-        })
-        .collect::<Vec<_>>()
-        .concat();
-    let mut seen = std::collections::HashSet::new();
-    let mut moved = false;
-    source
+    let (mut died, mut ended) = (false, false);
+    let outcome = source
         .read(
             &ReadRequest::default(),
             Start::Complete(Cause::First),
-            &mut |event| {
-                if let Import::Batch(entries) = event {
-                    seen.extend(entries.into_iter().filter_map(|entry| entry.anchor));
-                    if !std::mem::replace(&mut moved, true) {
-                        server.ldif("ldapmodify", &moves);
-                    }
-                }
+            &mut |event| match event {
+                Import::Batch(_) if !std::mem::replace(&mut died, true) => _ = first.run(&["down"]),
+                Import::End { .. } => ended = true,
+                _ => {}
             },
         )
-        .await
-        .unwrap();
-    assert!(moved);
-    let missed: Vec<Anchor> = all
-        .into_iter()
-        .filter(|anchor| !seen.contains(anchor))
-        .collect();
-    let found = find(&mut source, &missed).await.unwrap();
-    assert!(
-        found.iter().all(|sighting| sighting.found),
-        "nobody who was moved counts as gone"
+        .await;
+    assert!(died && !ended);
+    assert_told(&outcome.unwrap_err(), Reason::ReadIncomplete, "was lost");
+    let (outcome, seen) = read(&mut source, &["cn"]).await;
+    outcome.unwrap();
+    assert_eq!(
+        source.probe().await.unwrap().server,
+        second.fact("OL_LDAPS_URL")
     );
+    let anchors = |seen: &crate::reading::Seen| {
+        let all = seen.entries.iter().filter_map(|entry| entry.anchor.clone());
+        all.collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(anchors(&seen), anchors(&whole));
+}
+
+#[tokio::test]
+async fn another_directory_behind_the_second_url_is_refused() {
+    // Both have the same suffix and people of the same names.
+    let (first, second) = (Server::openldap(&[]), Server::openldap(&[]));
+    let mut source = DirectorySource::new(both(&first, &second)).unwrap();
+    read(&mut source, &["cn"]).await.0.unwrap();
+    first.run(&["down"]);
+    read(&mut source, &["cn"]).await.0.unwrap_err();
+    let (outcome, seen) = read(&mut source, &["cn"]).await;
+    assert_told(
+        &outcome.unwrap_err(),
+        Reason::InvalidSpec,
+        "holds another directory than",
+    );
+    assert!(seen.entries.is_empty());
+    first.restart(&[]);
+    read(&mut source, &["cn"]).await.0.unwrap();
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use plumbline_directory::{Bind, DeletedObjects, DirectorySource};
 use plumbline_engine::{
     anchor::Anchor,
     entry::{EntryKind, ServerType},
-    port::Sighting,
+    port::{Cause, Import, ReadRequest, Sighting, Source as _, Start},
     reason::Reason,
 };
 
 use crate::{
+    active_directory::samba_company,
     reading::{assert_told, find, read},
     server::Server,
 };
@@ -54,7 +55,6 @@ async fn everything_of_a_domain_is_read_as_what_it_is() {
                 .unwrap_or_default()
                 .contains("Samba")
         );
-        assert_eq!(facts.deleted_objects, DeletedObjects::Readable);
         assert!(
             facts.subordinate_contexts.is_empty(),
             "{:?}",
@@ -130,6 +130,11 @@ async fn deletions_are_seen_with_the_right_and_only_with_it() {
         [sighting(&leaver, false), sighting(&stays, true)]
     );
 
+    assert_eq!(
+        source.probe().await.unwrap().deleted_objects,
+        DeletedObjects::Readable
+    );
+
     let mut source = DirectorySource::new(plain).unwrap();
     assert_eq!(
         source.probe().await.unwrap().deleted_objects,
@@ -139,6 +144,79 @@ async fn deletions_are_seen_with_the_right_and_only_with_it() {
     outcome.unwrap();
     assert!(!seen.tombstones_readable);
     assert!(seen.tombstones.is_empty());
+}
+
+#[tokio::test]
+async fn to_read_the_container_of_deletions_is_not_to_see_what_is_in_it() {
+    let server = Server::samba();
+    tool(&server, &["user", "create", "gone", "User-Pa55word!"]);
+    tool(&server, &["user", "delete", "gone"]);
+    for (name, rights, expected) in [
+        ("properties", "RP", DeletedObjects::NotReadable),
+        ("contents", "LC", DeletedObjects::Readable),
+    ] {
+        tool(&server, &["user", "create", name, "User-Pa55word!"]);
+        server.run(&["grant", name, rights]);
+        let mut settings = server.settings();
+        settings.bind = Bind::Simple {
+            username: format!("{name}@{}", server.fact("AD_REALM").to_lowercase()),
+            password: "User-Pa55word!".to_owned().into(),
+        };
+        let mut source = DirectorySource::new(settings).unwrap();
+        let facts = source.probe().await.unwrap();
+        assert_eq!(facts.deleted_objects, expected, "{rights}");
+        let (outcome, seen) = read(&mut source, &["cn"]).await;
+        outcome.unwrap();
+        let sees = expected == DeletedObjects::Readable;
+        assert_eq!(
+            (seen.tombstones_readable, !seen.tombstones.is_empty()),
+            (sees, sees),
+            "{rights}"
+        );
+    }
+}
+
+/// Samba fixes at the first page which entries come, and leaves out those that are gone by their turn.
+#[tokio::test]
+async fn pages_whose_entries_are_all_gone_do_not_end_a_read() {
+    let server = Server::samba();
+    let mut company = samba_company(&server, "pages", 11).await;
+    let (base, doomed) = (company.base.clone(), format!("OU=doomed,{}", company.base));
+    company.unit(&doomed).await;
+    for n in 0..60 {
+        company.person(&format!("p{n}"), &doomed).await;
+    }
+    let settings = plumbline_directory::Settings {
+        base_dn: base.clone(),
+        page_size: 5,
+        ..server.settings()
+    };
+    let mut source = DirectorySource::new(settings).unwrap();
+    let (mut seen, mut ended) = (0, false);
+    source
+        .read(
+            &ReadRequest::default(),
+            Start::Complete(Cause::First),
+            &mut |event| match event {
+                Import::Batch(entries) => {
+                    if seen == 0 {
+                        tool(
+                            &server,
+                            &["ou", "delete", &doomed, "--force-subtree-delete"],
+                        );
+                    }
+                    seen += entries.len();
+                }
+                Import::End { .. } => ended = true,
+                _ => {}
+            },
+        )
+        .await
+        .unwrap();
+    assert!(
+        ended && seen < 40,
+        "{seen} entries came although they were gone"
+    );
 }
 
 #[tokio::test]

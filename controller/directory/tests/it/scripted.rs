@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ldap3_proto::proto::{LdapOp, LdapResultCode, LdapSearchRequest};
+use ldap3_proto::proto::{LdapOp, LdapResultCode, LdapSearchRequest, LdapSearchResultReference};
 use plumbline_directory::DirectorySource;
 use plumbline_engine::{anchor::Anchor, reason::Reason};
 
@@ -261,4 +261,32 @@ async fn a_search_that_the_server_only_pretends_to_make_is_no_evidence() {
         Reason::AccessDenied,
         "right to search on `entryuuid`",
     );
+}
+
+#[tokio::test]
+async fn a_child_domain_that_the_server_refers_to_is_shown_as_subordinate() {
+    let url = "ldap://child.example.com/DC=child,DC=example,DC=com";
+    let server = Scripted::start(Shown::ActiveDirectory, move |request, _| {
+        let own = "ldap://example.com/CN=Configuration,DC=example,DC=com";
+        let mut replies = Vec::new();
+        if request.scope == ldap3_proto::proto::LdapSearchScope::Subtree {
+            for uri in [url, own] {
+                let reference = LdapSearchResultReference {
+                    uris: vec![uri.to_owned()],
+                };
+                replies.push(Reply::Message(
+                    LdapOp::SearchResultReference(reference),
+                    vec![],
+                ));
+            }
+        } else {
+            replies.push(entry(BASE, &[("objectClass", vec!["domain"])]));
+        }
+        replies.push(page(""));
+        replies
+    })
+    .await;
+    let mut source = DirectorySource::new(server.settings.clone()).unwrap();
+    read(&mut source, &["cn"]).await.0.unwrap();
+    assert!(source.subordinate_contexts().any(|shown| shown == url));
 }

@@ -65,6 +65,8 @@ pub async fn dereference(
         page_size: PAGE_SIZE,
         detect: match spec.changes.detect {
             plumbline_crds::Detect::Auto => Detect::Auto,
+            plumbline_crds::Detect::DirSync => Detect::Only(FeedKind::DirSync),
+            plumbline_crds::Detect::UsnChanged => Detect::Only(FeedKind::UsnChanged),
             plumbline_crds::Detect::ContentSync => Detect::Only(FeedKind::ContentSync),
             plumbline_crds::Detect::ModifyTimestamp => Detect::Only(FeedKind::ModifyTimestamp),
             plumbline_crds::Detect::FullRead => Detect::Only(FeedKind::FullRead),

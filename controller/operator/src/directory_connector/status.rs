@@ -72,7 +72,7 @@ fn standing(connector: &DirectoryConnector, state: &State) -> Standing {
                 );
             }
             if facts.deleted_objects == DeletedObjects::NotReadable {
-                message.push_str("; the account cannot list deleted objects, so a deletion needs two complete reads to be believed");
+                message.push_str("; the account sees no deleted objects, so a deletion needs two complete reads to be believed");
             }
             Standing::Ready(Reason::Succeeded, message)
         }
@@ -97,6 +97,10 @@ mod tests {
             naming_contexts: vec![],
             deleted_objects: DeletedObjects::Readable,
             subordinate_contexts,
+            feed: plumbline_directory::FeedFacts {
+                kind: plumbline_directory::FeedKind::FullRead,
+                why: "every read is a complete one".into(),
+            },
         };
         let spec = plumbline_crds::DirectoryConnectorSpec {
             r#type: plumbline_crds::ServerType::Auto,

@@ -52,7 +52,7 @@ impl Directory {
             let mut store = copy(&inner.store, None);
             store.server = "DC2";
             store.invocation = random_uuid();
-            settle(&mut store).map_err(StartError::Load)?;
+            settle(&mut store, None).map_err(StartError::Load)?;
             Inner {
                 store,
                 accounts: inner.accounts.clone(),
@@ -72,16 +72,23 @@ impl Directory {
         store.server = inner.store.server;
         store.invocation = inner.store.invocation;
         store.up_to_date.remove(&store.invocation);
-        settle(&mut store)?;
+        settle(&mut store, Some(&inner.store))?;
         inner.store = store;
         Ok(())
     }
 }
 
-/// A domain controller's own objects.
-fn settle(store: &mut Store) -> Result<(), Refusal> {
-    for entry in service_objects(store) {
+/// A domain controller's own objects, which stay the same ones.
+fn settle(store: &mut Store, own: Option<&Store>) -> Result<(), Refusal> {
+    for mut entry in service_objects(store) {
         if store.find(&store.parse(&entry.dn)?).is_none() {
+            let known = own.and_then(|own| {
+                let id = own.find(&own.parse(&entry.dn).ok()?)?;
+                own.entries.get(&id)?.values("objectGUID").first().cloned()
+            });
+            if let Some(guid) = known {
+                entry.push("objectGUID", guid);
+            }
             let id = store.add(&entry)?;
             store.settle_references(id, false)?;
         }

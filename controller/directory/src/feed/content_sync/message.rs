@@ -1,14 +1,13 @@
 //! The messages of content synchronisation (RFC 4533 §2): Sync Request, Sync State and Sync Done controls, Sync Info messages.
 //!
-//! All are decoded here without a panic: the client library's own decoders panic on what a server could send. A search whose
-//! entries come without a Sync State control is no synchronisation, whatever its result says (§9 of RFC 4533's security notes aside,
-//! servers that do not know a control that is not critical answer so), hence an error.
+//! All are decoded here without a panic: the client library's own decoders panic on what a server could send. Entries without a Sync
+//! State control and a result without Sync Done are an error: a server that overlooks the request answers with an ordinary list.
 
 use ldap3::controls::{Control, RawControl};
 
 use crate::{
     decode::{DecodeError, Item, RawEntry},
-    feed::content_sync::ber::{self, Reader},
+    feed::ber::{self, Reader},
 };
 
 const REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
@@ -119,9 +118,11 @@ pub(crate) fn done(controls: &[Control]) -> Result<Done, DecodeError> {
     value_of(controls, DONE)
         .and_then(|value| {
             let mut parts = Reader::new(Reader::new(value).expect(ber::SEQUENCE)?);
-            Some(Done {
-                cookie: parts.optional(ber::OCTET_STRING).map(<[u8]>::to_vec),
-                refresh_deletes: parts.boolean(false)?,
+            let cookie = parts.optional(ber::OCTET_STRING).map(<[u8]>::to_vec);
+            let refresh_deletes = parts.boolean(false)?;
+            parts.is_empty().then_some(Done {
+                cookie,
+                refresh_deletes,
             })
         })
         .ok_or(DecodeError {
@@ -147,7 +148,7 @@ fn state(value: &[u8]) -> Option<(State, SyncUuid, Option<Vec<u8>>)> {
     };
     let uuid = parts.expect(ber::OCTET_STRING)?.try_into().ok()?;
     let cookie = parts.optional(ber::OCTET_STRING).map(<[u8]>::to_vec);
-    Some((state, uuid, cookie))
+    parts.is_empty().then_some((state, uuid, cookie))
 }
 
 fn info(value: &[u8]) -> Option<Message> {
@@ -161,12 +162,12 @@ fn info(value: &[u8]) -> Option<Message> {
         return Some(Message::NewCookie(content.to_vec()));
     }
     let cookie = parts.optional(ber::OCTET_STRING).map(<[u8]>::to_vec);
-    match tag {
-        REFRESH_DELETE | REFRESH_PRESENT => Some(Message::PhaseEnd {
+    let message = match tag {
+        REFRESH_DELETE | REFRESH_PRESENT => Message::PhaseEnd {
             present: tag == REFRESH_PRESENT,
             refreshed: parts.boolean(true)?,
             cookie,
-        }),
+        },
         ID_SET => {
             let deleted = parts.boolean(false)?;
             let mut set = Reader::new(parts.expect(ber::SET)?);
@@ -174,14 +175,15 @@ fn info(value: &[u8]) -> Option<Message> {
             while !set.is_empty() {
                 uuids.push(set.expect(ber::OCTET_STRING)?.try_into().ok()?);
             }
-            Some(Message::Set {
+            Message::Set {
                 deleted,
                 uuids,
                 cookie,
-            })
+            }
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    parts.is_empty().then_some(message)
 }
 
 #[cfg(test)]

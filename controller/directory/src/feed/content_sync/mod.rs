@@ -9,12 +9,10 @@
 
 use std::{
     collections::BTreeSet,
-    ops::ControlFlow,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use ldap3::{Scope, controls::Control};
 use plumbline_engine::{
     anchor::Anchor,
     entry::{Entry, ServerType},
@@ -22,15 +20,12 @@ use plumbline_engine::{
 };
 
 use crate::{
-    connection::Search,
-    decode::{DecodeError, Item},
     error::DirectoryError,
     feed::{Step, Visit},
-    kind,
     read::Plan,
 };
 
-mod ber;
+mod ask;
 mod cookie;
 mod delta;
 mod message;
@@ -38,11 +33,12 @@ mod offer;
 mod persist;
 mod position;
 
+use ask::{Refresh, now, refresh, refusal, subject};
 use cookie::{Cookie, Csns, Number};
 use delta::Delta;
-use message::{Message, Mode, SyncUuid};
+use message::SyncUuid;
 pub(crate) use offer::offer;
-use persist::{End, Persist, Subject, WAITING};
+use persist::{End, Persist};
 use position::Position;
 
 const DOING: &str = "following changes";
@@ -61,12 +57,6 @@ pub(crate) struct ContentSync {
     persist: Option<Persist>,
     /// Since when the server takes no more persistent searches; until they are tried anew it is asked at every read.
     polling: Option<Instant>,
-}
-
-/// How asking for a difference ended.
-enum Refresh {
-    Delta(Box<Delta>),
-    Refused(Cause),
 }
 
 impl ContentSync {
@@ -246,29 +236,6 @@ fn begin(visit: &Visit<'_>, position: Position) -> Persist {
     )
 }
 
-/// OpenLDAP sends entries as they were asked for. 389-ds does not, so it is only asked for names.
-fn subject(visit: &Visit<'_>) -> Subject {
-    let server_type = visit.server.server_type;
-    let attributes = if server_type == ServerType::OpenLdap {
-        Plan::new(server_type, visit.rule, visit.request, visit.settings)
-            .attributes()
-            .to_vec()
-    } else {
-        vec!["1.1".to_owned()]
-    };
-    Subject {
-        filter: kind::filter(server_type),
-        attributes,
-    }
-}
-
-fn refusal(error: &DirectoryError) -> Option<u32> {
-    match error {
-        DirectoryError::Refused { source, .. } => Some(source.code),
-        _ => None,
-    }
-}
-
 /// Why the position means nothing any more; otherwise it is put on the server that answers now.
 async fn outlived(
     visit: &mut Visit<'_>,
@@ -367,82 +334,6 @@ async fn missed(
     // Deletions outside the filter are told by nothing else, so they prove nothing.
     let alive = !delta.has_changed() || persist.stirs(ARRIVAL).await;
     Ok(Missed::Came(delta, alive))
-}
-
-/// Where the server's content stands: a refresh of the base entry alone. `None` if its cookie says nothing.
-async fn now(visit: &mut Visit<'_>) -> Result<Option<Cookie>, DirectoryError> {
-    let Some((_, done)) = ask(visit, Scope::Base, None).await? else {
-        return Ok(None);
-    };
-    let cookie = done.cookie.unwrap_or_default();
-    Ok(match visit.server.server_type {
-        ServerType::OpenLdap => Csns::parse(&cookie).map(Cookie::OpenLdap),
-        _ => Number::parse(&cookie).map(Cookie::Ds389),
-    })
-}
-
-/// What changed since the position, asked for once (RFC 4533 §3.3, refreshOnly).
-async fn refresh(visit: &mut Visit<'_>, position: &Position) -> Result<Refresh, DirectoryError> {
-    let cookie = position.cookie.to_string();
-    let openldap = visit.server.server_type == ServerType::OpenLdap;
-    match ask(visit, Scope::Subtree, Some(&cookie)).await {
-        Ok(Some((messages, done))) => {
-            let (mut delta, mut refreshing) = (Delta::default(), true);
-            delta.take(messages, &mut refreshing);
-            delta.cookies.extend(done.cookie);
-            // 389-ds says so of every answer, although it sends differences only.
-            delta.names_all |= openldap && !done.refresh_deletes;
-            Ok(Refresh::Delta(Box::new(delta)))
-        }
-        Ok(None) => Ok(Refresh::Refused(Cause::FeedInterrupted)),
-        Err(error) => match refusal(&error) {
-            Some(REFRESH_REQUIRED) => Ok(Refresh::Refused(Cause::CursorRefused)),
-            Some(UNWILLING) if openldap => Ok(Refresh::Refused(Cause::WentBack)),
-            _ => Err(error),
-        },
-    }
-}
-
-/// A refresh on the connection of the read; `None` if more came than may wait.
-async fn ask(
-    visit: &mut Visit<'_>,
-    scope: Scope,
-    cookie: Option<&str>,
-) -> Result<Option<(Vec<Message>, message::Done)>, DirectoryError> {
-    let subject = subject(visit);
-    let search = Search {
-        base: &visit.settings.base_dn,
-        scope,
-        filter: subject.filter,
-        attributes: &subject.attributes,
-        controls: vec![message::request(
-            Mode::RefreshOnly,
-            cookie.map(str::as_bytes),
-        )],
-        size_limit: 0,
-        doing: DOING,
-    };
-    let mut messages = Vec::new();
-    let mut put = |item: Item, controls: &[Control]| -> Result<ControlFlow<()>, DecodeError> {
-        if messages.len() >= WAITING {
-            return Ok(ControlFlow::Break(()));
-        }
-        messages.push(message::message(item, controls)?);
-        Ok(ControlFlow::Continue(()))
-    };
-    let patience = Some(visit.settings.timeouts.answer);
-    let Some(result) = visit.connection.follow(&search, patience, &mut put).await? else {
-        return Ok(None);
-    };
-    if result.rc != 0 {
-        return Err(visit.connection.refusal(&search, &result));
-    }
-    let done = message::done(&result.ctrls).map_err(|source| DirectoryError::Undecodable {
-        server: visit.connection.server().to_owned(),
-        doing: DOING,
-        source,
-    })?;
-    Ok(Some((messages, done)))
 }
 
 /// Hands on what changed.

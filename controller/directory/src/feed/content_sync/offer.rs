@@ -10,7 +10,7 @@ use crate::{
     error::DirectoryError,
     feed::{
         Visit,
-        content_sync::{DOING, message::SyncUuid, now},
+        content_sync::{DOING, ask::now, message::SyncUuid},
     },
 };
 

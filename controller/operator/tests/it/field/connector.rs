@@ -85,6 +85,42 @@ async fn each_field_of_a_connector_decides_whether_the_directory_is_reached() {
         ),
         (ca(json!({"name": "other-key"})), "SecretNotFound", ""),
         (ours(json!({"suspend": true})), "Suspended", ""),
+        (
+            ours(json!({"type": "DirectoryServer389"})),
+            "ServerTypeMismatch",
+            "",
+        ),
+        (ours(json!({"type": "FreeIPA"})), "ServerTypeMismatch", ""),
+        (
+            theirs(json!({"changes": {"detect": "ContentSync"}})),
+            "InvalidSpec",
+            "",
+        ),
+        (
+            ours(json!({"changes": {"detect": "DirSync"}})),
+            "InvalidSpec",
+            "",
+        ),
+        (
+            ours(json!({"changes": {"detect": "UsnChanged"}})),
+            "InvalidSpec",
+            "",
+        ),
+        (
+            theirs(json!({"changes": {"detect": "DirSync"}})),
+            "Succeeded",
+            "ActiveDirectory",
+        ),
+        (
+            theirs(json!({"changes": {"detect": "UsnChanged"}})),
+            "Succeeded",
+            "ActiveDirectory",
+        ),
+        (
+            ours(json!({"changes": {"detect": "FullRead"}})),
+            "Succeeded",
+            "OpenLDAP",
+        ),
     ];
     let bundle = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bundle"}, "data": {"ca.crt": lab.directory.ca_pem()}});
     let mut resources = vec![bundle];
@@ -110,7 +146,7 @@ async fn each_field_of_a_connector_decides_whether_the_directory_is_reached() {
         let second = &seen.statuses[&name]["conditions"][1];
         let expected = match *reason {
             "Succeeded" | "Suspended" => json!(null),
-            "ServerTypeMismatch" => json!(["Stalled", "ServerTypeMismatch"]),
+            "ServerTypeMismatch" | "InvalidSpec" => json!(["Stalled", *reason]),
             _ => json!(["Reconciling", "ProgressingWithRetry"]),
         };
         let told = if second.is_null() {
@@ -120,6 +156,8 @@ async fn each_field_of_a_connector_decides_whether_the_directory_is_reached() {
         };
         assert_eq!(told, expected, "{changes}");
     }
+    let last = format!("directoryconnector/c{}", cases.len() - 1);
+    assert_eq!(seen.statuses[&last]["feed"]["kind"], "FullRead");
     assert_eq!(
         seen.statuses["directoryconnector/c0"]["deletedObjects"],
         "NotOffered"

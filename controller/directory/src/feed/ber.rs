@@ -1,6 +1,7 @@
 //! The little of BER (X.690) that controls need: elements of one tag byte and a definite length, read without trusting a byte.
 
 pub(crate) const BOOLEAN: u8 = 0x01;
+pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const ENUMERATED: u8 = 0x0a;
 pub(crate) const SEQUENCE: u8 = 0x30;
