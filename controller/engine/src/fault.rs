@@ -15,6 +15,16 @@ pub(crate) enum Fault {
     UnmappedIsCompared,
     UnresolvedScopeLeaves,
     HalfADisableIsEnough,
+    ChildrenStay,
+    NestedGroupStale,
+    ArrivalUnnoticed,
+    UniqueStale,
+    ConditionStale,
+    WakeMissed,
+    LinkTextFollows,
+    MissingIsGone,
+    CutCountsAsWhole,
+    MarkUnnoticed,
 }
 
 #[cfg(not(test))]
