@@ -291,7 +291,9 @@ impl Draft<'_, '_> {
             for object in &references.removes {
                 match self.world.view.ours(*object) {
                     Some(mark) => {
-                        if settled && self.is_certain(*object) {
+                        let certain =
+                            self.is_certain(*object) || planted(Fault::UncertainMembersLeave);
+                        if settled && certain {
                             let member = Member::Ours(mark);
                             changes.push(Change::RemoveMember { member });
                         }

@@ -91,7 +91,7 @@ impl Limit {
 
     /// More than the floor, and more than the number or the share.
     fn over(&self, n: usize, managed: usize) -> Option<String> {
-        if n <= self.floor as usize {
+        if n <= self.floor as usize && !planted(Fault::FloorIgnored) {
             return None;
         }
         if n > self.max as usize {
@@ -160,6 +160,9 @@ pub(crate) fn hold(
             sample,
         });
     }
+    if planted(Fault::TrippedGuardStopsAll) && !holds.is_empty() {
+        operations.clear();
+    }
     holds
 }
 
@@ -208,6 +211,9 @@ fn removals(
     let memberships = managed.memberships;
     let all = total > 1 && total >= memberships;
     let everything = all || total > limit.floor as usize && total > limit.max as usize;
+    let everything = everything
+        || planted(Fault::TrippedGroupHoldsAll)
+            && (groups.iter()).any(|(group, own)| limit.over(own.len(), members(group)).is_some());
     let (mut held, mut of, mut tripped, mut why) = (Vec::new(), 0, 0_usize, String::new());
     for (group, removals) in groups {
         let inside = limit.over(removals.len(), members(&group));

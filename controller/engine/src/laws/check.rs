@@ -13,6 +13,7 @@ use super::{
     target::{CAPABILITIES, Model},
 };
 use crate::{
+    anchor::Anchor,
     configuration::{
         Adopt, Configuration, ConnectorSettings, Deprovision, Guard, Include, Limit, Matching,
         Scope,
@@ -23,7 +24,7 @@ use crate::{
     guard::HoldClass,
     mapping::{Mapping, Override},
     memory::Memory,
-    operation::{Change, Operation},
+    operation::{Change, Member, Operation},
     plan::{Digest, Plan},
     port::Import,
     target::{TargetObject, Value},
@@ -51,6 +52,8 @@ pub(super) struct Runner {
     approved: BTreeSet<Digest>,
     /// Of each person: the first and last complete read without him, since he was last read.
     silence: BTreeMap<u8, (Timestamp, Timestamp)>,
+    /// The read of this cycle was cut.
+    cut: bool,
     /// This process has read everything once.
     read: bool,
     pub(super) broken: Vec<(Law, String)>,
@@ -73,6 +76,7 @@ impl Runner {
             scoped: true,
             approved,
             silence: BTreeMap::new(),
+            cut: false,
             read: false,
             broken: Vec::new(),
         }
@@ -102,6 +106,10 @@ impl Runner {
                 } else {
                     members.remove(member);
                 }
+            }
+            Event::Halve(group) => {
+                let members = &mut self.directory.groups[*group];
+                *members = members.iter().skip(2).copied().collect();
             }
             Event::Cut(after) => cut = Some(*after),
             Event::Drift(at) => self.model.drift(*at),
@@ -176,6 +184,7 @@ impl Runner {
         for event in self.directory.read(self.now, cut) {
             self.engine.import("ldap", event);
         }
+        self.cut = cut.is_some();
         if cut.is_none() {
             self.read = true;
             for person in &self.directory.people {
@@ -233,7 +242,10 @@ impl Runner {
             HoldClass::Disables,
             HoldClass::MembershipRemovals,
         ] {
-            broken.extend(self.over_limit(plan, class).map(|text| (Law::Guard, text)));
+            for object in [Class::User, Class::Group] {
+                let text = self.misjudged(plan, class, object);
+                broken.extend(text.map(|text| (Law::Guard, text)));
+            }
         }
         for bad in self.directory.people.iter().filter(|person| person.broken) {
             let names = [anchor(bad.id, bad.anchor_changed)];
@@ -261,6 +273,12 @@ impl Runner {
 
     /// Why an operation that takes an account away has no ground.
     fn unjustified(&self, operation: &Operation) -> Option<String> {
+        if let Change::RemoveMember {
+            member: Member::Ours(member),
+        } = &operation.change
+        {
+            return self.unjustified_removal(operation, member);
+        }
         let leaves = matches!(operation.change, Change::Disable | Change::Delete);
         if !leaves || operation.class != Class::User {
             let emptied = leaves && self.scoped;
@@ -304,104 +322,118 @@ impl Runner {
             .then(|| text("two reads are not far enough apart"))?
     }
 
-    /// What flows in a class although the limit is exceeded and its digest is not approved.
-    fn over_limit(&self, plan: &Plan, class: HoldClass) -> Option<String> {
-        let limit = limit(self.tight);
-        let of = |object: Class, group: Option<&Operation>| {
-            let mut flowing = plan.operations.iter().filter(move |operation| {
-                operation.class == object
-                    && group.is_none_or(|group| group.anchor == operation.anchor)
-                    && match class {
-                        HoldClass::Deletions => operation.change == Change::Delete,
-                        HoldClass::Disables => operation.change == Change::Disable,
-                        HoldClass::MembershipRemovals => {
-                            matches!(operation.change, Change::RemoveMember { .. })
-                        }
-                    }
-            });
-            let mut anchors: Vec<_> = flowing
-                .by_ref()
-                .map(|operation| format!("{operation:?}"))
-                .collect();
-            anchors.sort();
-            anchors
-        };
-        let over = |n: usize, managed: usize| {
-            n > limit.floor as usize
-                && (n > limit.max as usize || 100 * n > limit.percent as usize * managed)
-        };
-        let exceeded = |n: usize, managed: usize| (n > 1 && n >= managed) || over(n, managed);
-        let approved = !self.approved.is_empty();
-        for object in [Class::User, Class::Group] {
-            let ours = self.model.live.values().filter(|one| {
-                one.class == object && one.mark.as_ref().is_some_and(|mark| *mark.owner == *OWNER)
-            });
-            let enabled = |one: &&crate::target::TargetObject| {
-                one.attributes.get("accountEnabled") != Some(&Value::Flag(false))
+    /// Why a member may not be taken out of a group: only who is in order, and read beside a group that does not name him, or who has
+    /// left by the same evidence as for his account.
+    fn unjustified_removal(&self, operation: &Operation, member: &Anchor) -> Option<String> {
+        let person = (self.directory.people.iter()).find(|person| {
+            [false, true]
+                .iter()
+                .any(|changed| anchor(person.id, *changed) == *member)
+        })?;
+        let text = |why: &str| Some(format!("{why}: {operation:?} {person:?}"));
+        if !self.read || self.cut {
+            return text("the read is not complete");
+        }
+        if self.directory.hidden_units[0] {
+            return text("the scope's OU is unsettled");
+        }
+        if !self.taking_part(person.id) {
+            let account = Operation {
+                class: Class::User,
+                anchor: member.clone(),
+                target: None,
+                change: Change::Delete,
             };
-            let managed = match class {
-                HoldClass::Disables => ours.filter(enabled).count(),
-                _ => ours.count(),
-            };
-            let flowing = of(object, None);
-            let over = match class {
-                HoldClass::MembershipRemovals => plan.operations.iter().any(|operation| {
-                    let members = self
-                        .model
-                        .ours(&operation.anchor)
-                        .and_then(|group| group.members.as_ref());
-                    over(
-                        of(object, Some(operation)).len(),
-                        members.map_or(usize::MAX / 200, Vec::len),
-                    ) && matches!(operation.change, Change::RemoveMember { .. })
-                }),
-                _ => exceeded(flowing.len(), managed),
-            };
-            // An approval is of one hold: what flows because of it is counted by its digest, below.
-            if over && !(approved && self.approves(plan, class, object)) {
-                return Some(format!(
-                    "{class:?} of {managed} {object:?}s flow: {flowing:?}"
-                ));
-            }
+            return self.unjustified(&account);
+        }
+        let groups = self.directory.groups.iter().enumerate();
+        let named = groups
+            .filter(|(at, _)| group_anchor(*at) == operation.anchor)
+            .any(|(_, members)| members.contains(&person.id));
+        if named {
+            return text("the group names him");
+        }
+        if person.broken || anchor(person.id, person.anchor_changed) != *member {
+            return text("he is set aside");
         }
         None
     }
 
-    /// The flowing operations of a class have a digest that was approved, computed here.
-    fn approves(&self, plan: &Plan, class: HoldClass, object: Class) -> bool {
-        let flowing = plan
-            .operations
-            .iter()
-            .filter(|operation| operation.class == object);
-        let mut lines: Vec<String> = flowing
-            .filter_map(|operation| {
-                let (own, word, member) = match &operation.change {
-                    Change::Delete => (HoldClass::Deletions, "delete", None),
-                    Change::Disable => (HoldClass::Disables, "disable", None),
-                    Change::RemoveMember { member } => (
-                        HoldClass::MembershipRemovals,
-                        "removeMember",
-                        Some(member.to_string()),
-                    ),
-                    _ => return None,
-                };
-                let member = member
-                    .map(|member| format!("\t{member}"))
-                    .unwrap_or_default();
-                let line = format!(
-                    "{}\t{word}\t{OWNER}\t{}{member}",
-                    object.as_str(),
-                    operation.anchor
-                );
-                (own == class).then_some(line)
-            })
-            .collect();
-        lines.sort();
-        // Removals flow beside an approved hold where their own group is within its limit: any subset may be the hold.
-        class == HoldClass::MembershipRemovals
-            || self
-                .approved
-                .contains(&Digest::of(lines.join("\n").as_bytes()))
+    /// What flows in a class and should be held, or is held and should flow: the hold is what exceeds the limit by the arithmetic
+    /// below, to the operation, unless exactly that was approved.
+    fn misjudged(&self, plan: &Plan, class: HoldClass, object: Class) -> Option<String> {
+        let of = |operation: &&Operation| {
+            operation.class == object
+                && match class {
+                    HoldClass::Deletions => operation.change == Change::Delete,
+                    // Who is blocked already loses no more than his sessions.
+                    HoldClass::Disables => {
+                        let blocked = |one: &TargetObject| !enabled(one);
+                        operation.change == Change::Disable
+                            && !self.model.ours(&operation.anchor).is_some_and(blocked)
+                    }
+                    HoldClass::MembershipRemovals => {
+                        matches!(operation.change, Change::RemoveMember { .. })
+                    }
+                }
+        };
+        let mut holds = plan.holds.iter();
+        let own = holds.find(|hold| hold.class == class && hold.object == object);
+        let held: Vec<&Operation> = own.iter().flat_map(|hold| &hold.operations).collect();
+        if let Some(safe) = held.iter().find(|operation| !of(operation)) {
+            return Some(format!("{safe:?} is held as one of {class:?}"));
+        }
+        let flowing = plan.operations.iter().filter(of);
+        let risky: Vec<&Operation> = flowing.chain(held.iter().copied()).collect();
+        let mut expected = self.exceeding(&risky, class, object);
+        if self.approved.contains(&digest(&expected)) {
+            expected.clear();
+        }
+        let lines = |operations: &[&Operation]| operations.iter().map(|one| line(one)).collect();
+        let (expected, held): (BTreeSet<_>, BTreeSet<_>) = (lines(&expected), lines(&held));
+        (expected != held).then(|| {
+            format!(
+                "{class:?} of {object:?}s: of {risky:?}, {expected:?} is to be held and {held:?} is"
+            )
+        })
+    }
+
+    /// What of the risky operations of a class exceeds the limit.
+    fn exceeding<'a>(
+        &self,
+        risky: &[&'a Operation],
+        class: HoldClass,
+        object: Class,
+    ) -> Vec<&'a Operation> {
+        let limit = limit(self.tight);
+        let (floor, max) = (limit.floor as usize, limit.max as usize);
+        let over =
+            |n: usize, of: usize| n > floor && (n > max || 100 * n > limit.percent as usize * of);
+        let all = |n: usize, of: usize| n > 1 && n >= of;
+        let ours = self.model.live.values().filter(|one| {
+            one.class == object && one.mark.as_ref().is_some_and(|mark| *mark.owner == *OWNER)
+        });
+        let n = risky.len();
+        if class == HoldClass::MembershipRemovals {
+            let members = |one: &TargetObject| one.members.as_ref().map_or(0, Vec::len);
+            let everything = all(n, ours.map(members).sum()) || n > floor && n > max;
+            let exceeds = |operation: &&&Operation| {
+                let group = |other: &&&Operation| other.anchor == operation.anchor;
+                let of = self.model.ours(&operation.anchor).map_or(0, members);
+                everything || over(risky.iter().filter(group).count(), of)
+            };
+            return risky.iter().filter(exceeds).copied().collect();
+        }
+        let enabled =
+            |one: &&TargetObject| one.attributes.get("accountEnabled") != Some(&Value::Flag(false));
+        let managed = match class {
+            HoldClass::Disables => ours.filter(enabled).count(),
+            _ => ours.count(),
+        };
+        if all(n, managed) || over(n, managed) {
+            return risky.to_vec();
+        }
+        Vec::new()
     }
 
     /// Once the plan is written, everybody who takes part and is in order is as he should be, or is listed with a reason.
@@ -409,18 +441,18 @@ impl Runner {
         if !self.read || !self.scoped || self.directory.hidden_units[0] {
             return;
         }
-        let listed = |anchor: &crate::anchor::Anchor| {
+        let listed = |anchor: &Anchor| {
             plan.quarantine
                 .iter()
                 .any(|one| one.anchor.as_ref() == Some(anchor))
         };
-        let held = |anchor: &crate::anchor::Anchor| {
+        let held = |anchor: &Anchor| {
             let held = plan.holds.iter().flat_map(|hold| &hold.operations);
             held.into_iter()
                 .any(|operation| operation.anchor == *anchor)
         };
         // Refused in this very plan: it is listed from the next one on.
-        let fresh = |anchor: &crate::anchor::Anchor| {
+        let fresh = |anchor: &Anchor| {
             let disable = |operation: &Operation| operation.change == Change::Disable;
             (plan.operations.iter()).any(|one| disable(one) && one.anchor == *anchor)
         };
@@ -532,4 +564,29 @@ fn configuration(
             approved: approved.clone(),
         },
     }
+}
+
+/// What a hold's digest is taken of, for one operation.
+fn line(operation: &Operation) -> String {
+    let member = match &operation.change {
+        Change::RemoveMember {
+            member: Member::Ours(anchor),
+        } => format!("\t{anchor}"),
+        Change::RemoveMember {
+            member: Member::Foreign(id),
+        } => format!("\tforeign {id}"),
+        _ => String::new(),
+    };
+    let (class, kind) = (operation.class.as_str(), operation.change.kind().as_str());
+    format!("{class}\t{kind}\t{OWNER}\t{}{member}", operation.anchor)
+}
+
+fn digest(operations: &[&Operation]) -> Digest {
+    let lines: BTreeSet<String> = operations.iter().map(|one| line(one)).collect();
+    let lines: Vec<String> = lines.into_iter().collect();
+    Digest::of(lines.join("\n").as_bytes())
+}
+
+fn enabled(object: &TargetObject) -> bool {
+    object.attributes.get("accountEnabled") != Some(&Value::Flag(false))
 }

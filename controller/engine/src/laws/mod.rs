@@ -38,6 +38,8 @@ enum Event {
     ChangeAnchor(u8, bool),
     Manager(u8, Option<u8>),
     Member(usize, u8, bool),
+    /// Two leave a group at once; no random world has it.
+    Halve(usize),
     /// A cycle whose read is cut after so many entries.
     Cut(usize),
     Drift(usize),
@@ -162,6 +164,7 @@ fn every_planted_fault_turns_a_law_red() {
     let faults = [
         (Fault::GuardOff, Law::Guard),
         (Fault::AnyApprovalFits, Law::Guard),
+        (Fault::FloorIgnored, Law::Guard),
         (Fault::MissingReadIsEmpty, Law::Evidence),
         (Fault::TombstonesNotRequired, Law::Evidence),
         (Fault::UnresolvedScopeLeaves, Law::Evidence),
@@ -185,4 +188,31 @@ fn every_planted_fault_turns_a_law_red() {
         named.insert(format!("{fault:?}"));
     }
     assert!(named.len() >= 10);
+}
+
+#[test]
+fn rarer_faults_turn_a_law_red_in_worlds_of_their_own() {
+    // Four are found locked at once: more than a quarter of eight.
+    let mut locked = vec![Event::HideUnit(0, true)];
+    locked.extend((0..4).map(|id| Event::Lock(id, true)));
+    locked.extend([Event::HideUnit(0, false), Event::Rename(7)]);
+    let removed = vec![Event::Halve(0), Event::Member(1, 3, false)];
+    let unreadable = vec![Event::Break(1, true), Event::Member(0, 1, false)];
+    let hidden = vec![Event::Hide(1, true), Event::Member(0, 1, false)];
+    for (fault, law, events) in [
+        (Fault::TrippedGroupHoldsAll, Law::Guard, removed),
+        (Fault::TrippedGuardStopsAll, Law::Quarantine, locked),
+        (Fault::UncertainMembersLeave, Law::Evidence, unreadable),
+        (Fault::UncertainMembersLeave, Law::Evidence, hidden),
+    ] {
+        for planted in [None, Some(fault)] {
+            let mut runner = Runner::new(true, false, true);
+            with(planted, || {
+                runner.cycle(None);
+                events.iter().for_each(|event| runner.event(event));
+            });
+            let red = runner.broken.iter().any(|(broken, _)| *broken == law);
+            assert_eq!(red, planted.is_some(), "{planted:?}: {:#?}", runner.broken);
+        }
+    }
 }

@@ -310,10 +310,14 @@ fn changes(
             }
             all
         }
-        Found::Adopt(held) => vec![Change::Adopt {
-            mark,
-            changes: against(&held.object.attributes),
-        }],
+        Found::Adopt(held) => {
+            let mut changes = against(&held.object.attributes);
+            // Once it is ours, the guard decides on that, and the sessions are revoked with it.
+            if changes.get(capabilities.enabled) == Some(&Some(Value::Flag(false))) {
+                changes.remove(capabilities.enabled);
+            }
+            vec![Change::Adopt { mark, changes }]
+        }
         Found::Restore(held) => vec![Change::Restore {
             mark,
             changes: against(&held.object.attributes),

@@ -2,9 +2,10 @@
 
 use plumbline_engine::{
     configuration::Adopt,
+    entry::Class,
     operation::Change,
     reason::Reason,
-    target::{Mark, Standing, TargetObject},
+    target::{Mark, Standing, TargetObject, Value},
 };
 
 use crate::world::{World, anchor, changes, reasons, user};
@@ -75,7 +76,34 @@ fn report_creates_nothing_and_says_who_would_be_taken_over() {
         world.objects = objects;
         let plan = world.plan(0);
         assert!(plan.operations.is_empty(), "{what}: {:?}", plan.operations);
-        assert_eq!(plan.quarantine.len(), 1, "{what}: {:?}", plan.quarantine);
+        let (reason, named) = match what {
+            "soft" => (Reason::WouldAdopt, "user t1 matches by `userPrincipalName`"),
+            "hard" => (Reason::WouldAdopt, "user t2 matches by immutable id"),
+            "two" => (
+                Reason::AmbiguousMatch,
+                "user t1, user t2 match by immutable id",
+            ),
+            "another's" => (
+                Reason::OwnedByOther,
+                "user t1 matches by `userPrincipalName`",
+            ),
+            _ => (
+                Reason::NotAdoptable,
+                "user t1 matches by `userPrincipalName`",
+            ),
+        };
+        let [listed] = &plan.quarantine[..] else {
+            panic!("{what}: {:?}", plan.quarantine);
+        };
+        assert_eq!(listed.class, Class::User, "{what}");
+        assert_eq!(listed.anchor, Some(anchor(1)), "{what}");
+        assert_eq!(listed.dn, "uid=u1,ou=Staff,dc=x", "{what}");
+        assert_eq!(listed.reason, reason, "{what}");
+        assert!(
+            listed.message.starts_with(named),
+            "{what}: {}",
+            listed.message
+        );
     }
 }
 
@@ -124,6 +152,35 @@ fn somebody_new_whom_nobody_resembles_is_created() {
     let plan = world.plan(0);
     assert!(
         matches!(changes(&plan)[..], [Change::Create { .. }]),
+        "{:?}",
+        plan.operations
+    );
+}
+
+#[test]
+fn whom_the_source_has_locked_is_taken_over_enabled_and_then_disabled_under_the_guard() {
+    let mut world = World::new(Adopt::Adopt);
+    let locked = vec![b"000001010000Z".to_vec()];
+    let ada = world.person(1, "ada@x.test");
+    ada.attributes.add("pwdAccountLockedTime", locked);
+    let mut enabled = user("t1", "ada@x.test");
+    (enabled.attributes).insert("accountEnabled".to_owned(), Value::Flag(true));
+    world.objects = vec![enabled];
+    let plan = world.plan(0);
+    let [
+        Change::Adopt {
+            mark,
+            changes: sent,
+        },
+    ] = &changes(&plan)[..]
+    else {
+        panic!("{:?}", plan.operations);
+    };
+    assert!(!sent.contains_key("accountEnabled"), "{sent:?}");
+    world.objects[0].mark = Some(mark.clone());
+    let plan = world.plan(1);
+    assert!(
+        changes(&plan).contains(&&Change::Disable),
         "{:?}",
         plan.operations
     );

@@ -56,13 +56,12 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// From the next attempt on, this engine gets what is read. Asks for an attempt at once.
+    /// From the next attempt on, this engine gets what is read.
     pub fn subscribe(&self, sync: &Key, engine: &SharedEngine) {
         self.engines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(sync.clone(), engine.clone());
-        self.kick();
     }
 
     pub fn unsubscribe(&self, sync: &Key) {

@@ -220,6 +220,8 @@ impl Worker {
             // An attempt that started before we subscribed lacks something; the next one does not.
             connector.subscribe(&self.key, &engine);
             seen.insert(name.clone(), connector.state.borrow().started);
+            // After the look at the count, or the attempt asked for here may pass for an earlier one.
+            connector.kick();
         }
         Ok((engine, seen))
     }

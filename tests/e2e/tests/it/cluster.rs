@@ -10,14 +10,14 @@ use plumbline_lab::tls::Identity;
 use serde_json::{Value, json};
 
 use crate::expected::{Units, compare, of_company, of_tenant};
-use crate::life::Life;
-use crate::scenario::{RELEASE, Scenario, bad_day};
+use crate::life::{Life, OPENLDAP, SAMBA};
+use crate::scenario::{RELEASE, Scenario, bad_day, planted};
 
 #[test]
 fn the_openldap_example_brings_a_tenant_to_what_the_directory_holds_and_keeps_it_there() {
     // Enough that creating them all exceeds the tenant's quota.
     let company = Company::generate(11, 400, Dialect::OpenLdap);
-    let directory = openldap(&company, &[]);
+    let directory = openldap(&company);
     let scenario = Scenario::start("openldap", bad_day(11), &[]);
     scenario.apply(&openldap_example(&scenario, &directory));
 
@@ -28,25 +28,11 @@ fn the_openldap_example_brings_a_tenant_to_what_the_directory_holds_and_keeps_it
     compare(&expected, &of_tenant(&scenario.tenant)).unwrap();
     writes_nothing(&scenario, "people");
     readable_in_120_columns(&scenario);
-    let seen = scenario.tenant.seen();
-    assert!(
-        seen.throttled_in_batch > 0,
-        "no 429 inside a batch: {seen:?}"
-    );
-    assert!(
-        seen.concurrency_errors > 0,
-        "no concurrency error: {seen:?}"
-    );
 
-    let life = Life::new(
-        &scenario,
-        directory.administrator().unwrap(),
-        company,
-        units,
-    );
-    life.goes_on();
-    let violations = scenario.tenant.violations();
-    assert!(violations.is_empty(), "{violations:#?}");
+    let administrator = directory.administrator().unwrap();
+    Life::new(&scenario, OPENLDAP, administrator, company, units).goes_on();
+    the_day_was_bad(&scenario);
+    scenario.ends_well();
 }
 
 #[test]
@@ -69,21 +55,15 @@ fn the_active_directory_example_brings_a_tenant_to_what_samba_holds_and_keeps_it
     scenario.apply(&scenario.example("active-directory-to-entra", &servers));
 
     scenario.wait("dsync/contoso", "condition=Ready", 240);
-    let expected = of_company(&company, &Units::of(&company), Dialect::Samba);
+    let units = Units::of(&company);
+    let expected = of_company(&company, &units, Dialect::Samba);
     assert!(expected.users.len() > 100 && expected.groups.len() > 10);
     compare(&expected, &of_tenant(&scenario.tenant)).unwrap();
     writes_nothing(&scenario, "contoso");
-    let seen = scenario.tenant.seen();
-    assert!(
-        seen.not_found_after_create > 0,
-        "no 404 for what was just created: {seen:?}"
-    );
-    assert!(
-        seen.link_on_fresh_object > 0,
-        "no 400 for a link of a fresh group: {seen:?}"
-    );
-    let violations = scenario.tenant.violations();
-    assert!(violations.is_empty(), "{violations:#?}");
+
+    let administrator = domain.administrator().unwrap();
+    Life::new(&scenario, SAMBA, administrator, company, units).goes_on();
+    scenario.ends_well();
 
     // The same event a second time is a patch of the first.
     for (mode, reason) in [("Plan", "Planned"), ("Apply", "Succeeded")] {
@@ -93,6 +73,24 @@ fn the_active_directory_example_brings_a_tenant_to_what_samba_holds_and_keeps_it
         scenario.wait("dsync/contoso", &ready, 60);
     }
     exactly_the_rights_that_are_used(&scenario);
+}
+
+/// One run met everything that a client of the service must live with: a 404 for what it has just created, a 400 for a link of a fresh
+/// group, a 429 inside a batch, a concurrency error, 503s, and answers that got lost. Chance is given a minute of cycles more.
+fn the_day_was_bad(scenario: &Scenario) {
+    scenario.eventually(60, "a bad day", || {
+        let seen = scenario.tenant.seen();
+        let met = [
+            seen.not_found_after_create,
+            seen.link_on_fresh_object,
+            seen.throttled_in_batch,
+            seen.concurrency_errors,
+            seen.unavailable,
+            seen.lost_answers,
+        ];
+        let all = met.iter().all(|count| *count > 0);
+        all.then_some(()).ok_or_else(|| format!("{seen:?}"))
+    });
 }
 
 /// The audit log of all that this release did against its Roles, both ways; and no right beyond the namespace.
@@ -144,19 +142,23 @@ pub(crate) fn openldap_example(scenario: &Scenario, directory: &OpenLdap) -> Vec
     scenario.example("openldap-to-entra", &[directory.ldap_url().unwrap()])
 }
 
-/// A slapd with the company in it.
-pub(crate) fn openldap(company: &Company, settings: &[(&str, &str)]) -> OpenLdap {
-    let suffix = company.base_dn();
-    let directory = OpenLdap::start_with(&[&[("OL_SUFFIX", &*suffix)], settings].concat()).unwrap();
+/// A slapd with the company in it, and what must not leave.
+pub(crate) fn openldap(company: &Company) -> OpenLdap {
+    openldap_of(company, &planted(company, "carLicense"))
+}
+
+/// A slapd with these entries of the company.
+pub(crate) fn openldap_of(company: &Company, entries: &[Entry]) -> OpenLdap {
+    let directory = OpenLdap::start_with(&[("OL_SUFFIX", &company.base_dn())]).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), company.to_ldif()).unwrap();
+    std::fs::write(file.path(), write_entries(entries)).unwrap();
     directory.load(file.path()).unwrap();
     directory
 }
 
 /// Adds the company to a domain: first everyone, then who refers to whom, for Samba takes no reference to what is not there yet.
 fn fill_samba(administrator: &Login, company: &Company) {
-    let (mut entries, mut references) = (company.entries(), Vec::new());
+    let (mut entries, mut references) = (planted(company, "info"), Vec::new());
     for Entry { dn, attributes } in &mut entries {
         let refers = |name: &str| ["manager", "member"].contains(&name);
         let of_entry = attributes

@@ -62,9 +62,14 @@ pub(crate) struct Units {
 
 impl Units {
     pub(crate) fn of(company: &Company) -> Self {
+        Self::named(company, "Groups")
+    }
+
+    /// With another unit for groups.
+    pub(crate) fn named(company: &Company, groups: &str) -> Self {
         let unit = |name| company.unit_named(name).unwrap();
         Self {
-            included: [unit("Staff"), unit("Groups")],
+            included: [unit("Staff"), unit(groups)],
             excluded: unit("Service Accounts"),
         }
     }

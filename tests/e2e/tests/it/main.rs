@@ -13,6 +13,7 @@ mod expected;
 mod fresh_domain;
 mod kill;
 mod kubelet;
+mod large_domain;
 mod life;
 mod manifests;
 mod nobody_is_lost;

@@ -10,7 +10,7 @@ use crate::scenario::{Scenario, calm, plumbline, write_folder, write_secret};
 #[test]
 fn plan_mode_only_reads_and_both_hosts_come_to_the_same_digest() {
     let company = Company::generate(31, 80, Dialect::OpenLdap);
-    let directory = openldap(&company, &[]);
+    let directory = openldap(&company);
     let scenario = Scenario::start("plan-mode", calm(31), &[]);
     let before = scenario.tenant.log().len();
     let reader = directory.reader().unwrap();
@@ -65,4 +65,5 @@ fn plan_mode_only_reads_and_both_hosts_come_to_the_same_digest() {
         .collect();
     assert!(writes.is_empty(), "{writes:?}");
     assert!(scenario.tenant.users().is_empty() && scenario.tenant.groups().is_empty());
+    scenario.ends_well();
 }

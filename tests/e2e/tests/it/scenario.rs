@@ -1,11 +1,15 @@
 //! What a scenario stands on: the chart installed through the small kubelet, a lab tenant in the test's own process, and manifests
 //! of `examples/` in which addresses, ids, authority and credentials are those of the lab and nothing else is changed.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use plumbline_e2e::{ControlPlane, Kubelet, Login, binary, repository};
+use plumbline_lab::company::Company;
+use plumbline_lab::directory::Entry;
 use plumbline_lab::tenant::{Config, Domain, Faults, LabTenant, Quota};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -13,6 +17,8 @@ use tokio::runtime::Runtime;
 
 pub(crate) const POD: &str = "plumbline-0";
 pub(crate) const RELEASE: &str = "plumbline";
+/// How the values begin that fifty people have in an attribute that nobody mapped.
+pub(crate) const PLANTED: &str = "PLANTED-";
 
 /// One namespace with its release and its tenant.
 pub(crate) struct Scenario {
@@ -21,6 +27,8 @@ pub(crate) struct Scenario {
     pub(crate) tenant: LabTenant,
     pub(crate) namespace: &'static str,
     port: u16,
+    /// What nobody may see: what the Secrets hold.
+    secrets: RefCell<Vec<String>>,
     /// Serves the tenant; last, for the tenant goes first.
     runtime: Runtime,
 }
@@ -54,12 +62,14 @@ pub(crate) fn calm(seed: u64) -> Config {
 
 /// A tenant served on threads of its own.
 pub(crate) fn tenant(config: Config) -> (LabTenant, Runtime) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = runtime();
     (runtime.block_on(LabTenant::start(config)).unwrap(), runtime)
+}
+
+/// Threads of its own for something that the test serves.
+pub(crate) fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
 }
 
 impl Scenario {
@@ -76,6 +86,7 @@ impl Scenario {
             tenant,
             namespace,
             port: free_port(),
+            secrets: RefCell::default(),
             runtime,
         };
         let chart = repository().join("charts/plumbline");
@@ -155,8 +166,15 @@ impl Scenario {
         self.wait(&format!("dsync/{sync}"), &handled, seconds);
     }
 
-    /// A Secret of these keys.
+    /// A Secret of these keys. All but names and certificates must never be seen; see [`Scenario::ends_well`].
     pub(crate) fn secret(&self, name: &str, keys: &[(&str, &str)]) {
+        let hidden = keys
+            .iter()
+            .filter(|(key, _)| !["username", "tls.crt"].contains(key));
+        // Of a key in PEM any line would give it away.
+        let lines = hidden.flat_map(|(_, value)| value.lines());
+        let lines = lines.filter(|line| !line.starts_with("-----") && line.len() > 8);
+        self.secrets.borrow_mut().extend(lines.map(str::to_owned));
         let data: serde_json::Map<String, Value> = keys
             .iter()
             .map(|(key, value)| ((*key).to_owned(), json!(value)))
@@ -226,7 +244,69 @@ impl Scenario {
         let last = lines
             .get(lines.len().saturating_sub(40)..)
             .unwrap_or_default();
-        format!("{resources}\n{yaml}\n{}", last.join("\n"))
+        let requests = self.tenant.log();
+        let requests = requests.iter().rev().take(10).map(|request| {
+            let (method, path) = (&request.method, &request.path);
+            format!("{} {method} {path}: {}", request.at, request.status)
+        });
+        let requests: Vec<_> = requests.collect();
+        format!(
+            "{resources}\n{yaml}\n{}\nlast requests to the tenant, newest first:\n{}",
+            last.join("\n"),
+            requests.join("\n")
+        )
+    }
+
+    /// Stops the operator and deletes its volume, does something meanwhile, and starts it again.
+    pub(crate) fn loses_its_volume(&self, meanwhile: impl FnOnce()) {
+        let kubectl = |arguments: &[&str]| self.kubectl(arguments).unwrap();
+        let pod = format!("pod/{POD}");
+        kubectl(&["scale", "statefulset/plumbline", "--replicas=0"]);
+        kubectl(&["wait", "--for=delete", "--timeout=60s", &pod]);
+        kubectl(&["delete", "pvc", "state-plumbline-0"]);
+        meanwhile();
+        kubectl(&["scale", "statefulset/plumbline", "--replicas=1"]);
+        let ready = ["rollout", "status", "--timeout=60s"];
+        kubectl(&[&ready[..], &["statefulset/plumbline"]].concat());
+    }
+
+    /// How every scenario ends: the operator did nothing at the tenant that no client may do, and no secret and no value that
+    /// nobody mapped ([`PLANTED`]) is seen in its log, its events, a status, a metric or, passwords of new accounts apart, at the
+    /// tenant.
+    pub(crate) fn ends_well(&self) {
+        let violations = self.tenant.violations();
+        assert!(violations.is_empty(), "{violations:#?}");
+        let users = self.tenant.users();
+        let first_passwords = users
+            .iter()
+            .filter_map(|user| user["passwordProfile"]["password"].as_str());
+        let first_passwords: Vec<_> = first_passwords.map(str::to_owned).collect();
+        let mut secrets = self.secrets.borrow().clone();
+        assert!(!secrets.is_empty(), "the scenario has no secret");
+        // Tokens, ours and the lab's.
+        secrets.extend([PLANTED, "PRIVATE KEY", "eyJhbGciOi", "eyJ0eXAiOi"].map(str::to_owned));
+        let kubectl = |arguments: &[&str]| self.kubectl(arguments).unwrap();
+        let requests = ("the tenant's log", format!("{:?}", self.tenant.log()));
+        let seen = [
+            ("the log", self.log()),
+            (
+                "events",
+                kubectl(&["get", "events.events.k8s.io", "--output=yaml"]),
+            ),
+            ("a status", kubectl(&["get", "plumbline", "--output=yaml"])),
+            ("a metric", self.metrics()),
+        ];
+        for (place, text) in seen.iter().chain([&requests]) {
+            assert!(text.len() > 200, "{place} is empty: {text}");
+            for secret in &secrets {
+                assert!(!text.contains(secret), "{secret} is in {place}");
+            }
+        }
+        for (place, text) in &seen {
+            for password in &first_passwords {
+                assert!(!text.contains(password), "a first password is in {place}");
+            }
+        }
     }
 
     /// Waits until something holds; a failure says what is still wrong and how everything stands.
@@ -252,6 +332,25 @@ pub(crate) fn poll(limit: Duration, holds: impl Fn() -> Result<(), String>) -> R
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// The company's entries, fifty people of which have a value that must not leave; on AD the example's `when` reads it.
+pub(crate) fn planted(company: &Company, attribute: &str) -> Vec<Entry> {
+    let people: BTreeSet<_> = company
+        .people()
+        .keys()
+        .filter_map(|person| company.dn(*person))
+        .take(50)
+        .collect();
+    assert_eq!(people.len(), 50);
+    let mut entries = company.entries();
+    let of_people = entries
+        .iter_mut()
+        .filter(|entry| people.contains(&entry.dn));
+    for (number, entry) in of_people.enumerate() {
+        entry.push(attribute, format!("{PLANTED}{number}"));
+    }
+    entries
 }
 
 /// Manifests with the lab's addresses, ids and authority in them.
@@ -289,12 +388,14 @@ spec: {entra: {auth: {clientSecret: {secretRef: {name: application}}}}}
     let output = plumbline(folder.path(), &["tenant", "init"])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    let said = said.concat();
     assert!(
         output.status.success() && said.contains("the mark is defined now"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
+        "{said}"
     );
+    assert!(!said.contains(&tenant.client_secret()), "{said}");
 }
 
 /// A folder as the folder host takes it: `manifests`, and `secrets` with the tenant's client secret under `application`.

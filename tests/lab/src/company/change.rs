@@ -183,6 +183,21 @@ impl Company {
         Ok(self.since(&before))
     }
 
+    /// A security group is founded; on AD its members must be there already.
+    pub fn found_group(
+        &mut self,
+        name: &str,
+        unit: ObjectId,
+        members: Vec<ObjectId>,
+    ) -> Result<(ObjectId, Vec<Change>), CompanyError> {
+        if !self.units.contains_key(&unit) {
+            return Err(CompanyError::Unknown(unit));
+        }
+        let before = self.renderings();
+        let id = self.add_group(name, true, unit, members);
+        Ok((id, self.since(&before)))
+    }
+
     /// A member leaves a group.
     pub fn quit(&mut self, group: ObjectId, member: ObjectId) -> Result<Vec<Change>, CompanyError> {
         let before = self.renderings();

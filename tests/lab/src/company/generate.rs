@@ -278,7 +278,7 @@ impl Company {
         }
     }
 
-    fn add_group(
+    pub(super) fn add_group(
         &mut self,
         name: &str,
         security: bool,
