@@ -37,8 +37,8 @@ use crate::{LocalRef, rule};
     printcolumn(name = "Held", type_ = "integer", json_path = ".status.counts.held"),
     printcolumn(name = "Quarantined", type_ = "integer", json_path = ".status.counts.quarantined"),
     printcolumn(name = "Changed", type_ = "date", json_path = ".status.lastChangeTime"),
-    printcolumn(name = "Synced", type_ = "date", json_path = ".status.lastSyncTime"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Synced", type_ = "date", json_path = ".status.lastSyncTime", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     selectable = ".spec.tenantRef.name",
     validation = rule::short_name()

@@ -160,10 +160,10 @@ pub struct SyncScopeStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolved {
-    /// As written in the spec.
+    /// As written in the spec; a DN in its canonical spelling.
     #[schemars(length(min = 3, max = 1024))]
     pub written: String,
-    /// Its GUID, in lower case with hyphens; what it is followed by.
+    /// Its GUID as the directory stores it, in 32 hexadecimal digits; what it is followed by.
     #[schemars(length(max = 64))]
     pub guid: String,
     /// Its DN when last read.

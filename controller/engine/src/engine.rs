@@ -419,6 +419,25 @@ impl Engine {
         }
     }
 
+    /// What every identity should look like.
+    #[cfg(test)]
+    pub(crate) fn desired(&self) -> Vec<(Class, Anchor, crate::target::Changes)> {
+        let identity = |slot| {
+            let identity = self.metaverse.identity(&self.configuration, &self.spaces, slot)?;
+            Some((identity.class, identity.anchor, identity.desired))
+        };
+        let mut all: Vec<_> = self.spaces.slots().filter_map(identity).collect();
+        all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        all
+    }
+
+    /// Puts another memory in the place of this one.
+    #[cfg(test)]
+    pub(crate) fn recall(&mut self, memory: Memory) {
+        self.memory = memory;
+        self.metaverse.everything = true;
+    }
+
     /// What must be kept for the next life.
     pub fn memory(&self) -> &Memory {
         &self.memory

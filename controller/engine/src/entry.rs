@@ -1,11 +1,13 @@
 //! What a directory holds: entries as imported, with raw values. Servers' spelling of attribute names does not matter.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::anchor::Anchor;
 
 /// The classes that take part in synchronisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {
     User,
     Group,
@@ -24,7 +26,7 @@ impl Class {
 }
 
 /// What an entry of a directory is, decided by its object classes and, in Active Directory, its `groupType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum EntryKind {
     User,
     /// A security group, or any group of a server that knows no distribution groups.
@@ -37,7 +39,7 @@ pub enum EntryKind {
 }
 
 /// The software at the other end of a connector, as its root DSE shows it. Default mappings depend on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ServerType {
     ActiveDirectory,
     OpenLdap,
@@ -115,8 +117,76 @@ impl<'a> FromIterator<(&'a str, Vec<Vec<u8>>)> for Attributes {
     }
 }
 
+impl Serialize for Attributes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(name, list)| (name, values::Texts(list))))
+    }
+}
+
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = BTreeMap::<String, values::Owned>::deserialize(deserializer)?;
+        Ok((map.iter())
+            .map(|(name, list)| (name.as_str(), list.0.clone()))
+            .collect())
+    }
+}
+
+/// Raw values in a readable form: text where they are UTF-8, else `{"base64": …}`.
+pub(crate) mod values {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Form<T> {
+        Text(T),
+        Bytes { base64: String },
+    }
+
+    pub(super) struct Texts<'a>(pub(super) &'a [Vec<u8>]);
+
+    impl Serialize for Texts<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let form = |value: &Vec<u8>| match str::from_utf8(value) {
+                Ok(text) => Form::Text(text.to_owned()),
+                Err(_) => Form::Bytes {
+                    base64: STANDARD.encode(value),
+                },
+            };
+            serializer.collect_seq(self.0.iter().map(form))
+        }
+    }
+
+    pub(super) struct Owned(pub(super) Vec<Vec<u8>>);
+
+    impl<'de> Deserialize<'de> for Owned {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserialize(deserializer).map(Self)
+        }
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        values: &[Vec<u8>],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Texts(values).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Vec<u8>>, D::Error> {
+        let forms = Vec::<Form<String>>::deserialize(deserializer)?.into_iter();
+        let value = |form: Form<String>| match form {
+            Form::Text(text) => Ok(text.into_bytes()),
+            Form::Bytes { base64 } => STANDARD.decode(base64).map_err(D::Error::custom),
+        };
+        forms.map(value).collect()
+    }
+}
+
 /// One entry of a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// As the server writes it. Only ever compared after [`crate::dn::Dn::parse`].
     pub dn: String,

@@ -28,7 +28,7 @@ pub trait Failure: Error + Send + Sync + 'static {
 }
 
 /// What is to be read of a directory. Everything needed is asked for by name; attribute names are in lower case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadRequest {
     pub attributes: BTreeSet<String>,
 }
@@ -48,7 +48,7 @@ pub enum Start<'a> {
 }
 
 /// Why entries are listed that may not have changed. Listings are counted by cause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Cause {
     /// Nothing was known yet, or what is to be read has changed.
     First,
@@ -73,7 +73,7 @@ pub enum Cause {
 }
 
 /// What the events of a read speak for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Extent {
     /// Everything below the base: what is not brought is absent.
     Complete(Cause),
@@ -84,19 +84,21 @@ pub enum Extent {
 }
 
 /// Values that came to or went from one attribute of an entry that is known: links of large groups change value by value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ValueChange {
     /// Anchor or alternate.
     pub anchor: Anchor,
     /// In lower case.
     pub attribute: String,
+    #[serde(with = "crate::entry::values")]
     pub added: Vec<Vec<u8>>,
+    #[serde(with = "crate::entry::values")]
     pub removed: Vec<Vec<u8>>,
 }
 
 /// One event of a read: `Begin`, any number of others, `End`. A read that fails ends without `End`, and what it brought is then
 /// no evidence of absence.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Import {
     Begin {
         at: Timestamp,
@@ -122,7 +124,7 @@ pub enum Import {
 }
 
 /// Whether a search by anchor over the whole naming context found an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
     pub anchor: Anchor,
     pub found: bool,
@@ -175,7 +177,7 @@ pub struct TargetRead {
 }
 
 /// One event of a target's read: `Begin`, any number of others, `End`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Observation {
     Begin,
     /// Domains that sign-in names may use, in lower case.

@@ -286,10 +286,10 @@ fn is_group(slot: u32, spaces: &Spaces) -> bool {
     )
 }
 
-/// All members, nested ones included; groups that contain each other are followed once.
+/// The group and all members, nested ones included; groups that contain each other are followed once.
 fn members(group: u32, spaces: &Spaces) -> Membership {
-    let mut members = HashSet::new();
-    let mut groups = HashSet::from([group]);
+    let mut members = HashSet::from([group]);
+    let mut groups = members.clone();
     let mut queue = vec![group];
     while let Some(group) = queue.pop() {
         for member in MEMBERS.iter().flat_map(|name| spaces.references(group, name)) {
@@ -299,7 +299,6 @@ fn members(group: u32, spaces: &Spaces) -> Membership {
             }
         }
     }
-    members.remove(&group);
     Membership {
         group,
         groups,

@@ -17,7 +17,7 @@ impl fmt::Display for TargetId {
 }
 
 /// The value at the target that says an object is ours, and for which anchor: `<owner>:<anchor>`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mark {
     pub owner: Box<str>,
     pub anchor: Anchor,
@@ -58,7 +58,7 @@ pub type Values = BTreeMap<String, Value>;
 pub type Changes = BTreeMap<String, Option<Value>>;
 
 /// Why an object may not be adopted or written, as far as the target tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Mastered by another synchronisation (`onPremisesSyncEnabled`).
     pub synced: bool,
@@ -68,7 +68,7 @@ pub struct Standing {
 }
 
 /// One object at the target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetObject {
     pub id: TargetId,
     pub class: Class,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plumbline_cloud::RequestObserver;
 use plumbline_crds::{DirectorySync, Mode};
 
-use crate::{host::Host, state::StateFolder, telemetry::metrics::Metrics};
+use crate::{host::Host, state::StateFolder, telemetry::metrics::Metrics, world_file::Recorder};
 
 /// Shared by all workers of a process.
 #[expect(missing_debug_implementations, reason = "hosts have none")]
@@ -15,6 +15,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Counts requests to targets.
     pub observer: Arc<dyn RequestObserver>,
+    /// Keeps what is read, for plans elsewhere.
+    pub record: Option<Recorder>,
     /// Overrides the mode of every DirectorySync.
     mode: Option<Mode>,
 }
@@ -32,8 +34,15 @@ impl Context {
             state,
             metrics,
             observer,
+            record: None,
             mode,
         }
+    }
+
+    /// Keeps what is read in a file.
+    #[must_use]
+    pub fn recorded(self, record: Option<Recorder>) -> Self {
+        Self { record, ..self }
     }
 
     /// The mode in which a sync runs here.

@@ -17,6 +17,7 @@ use crate::{
     state::StateFolder,
     telemetry::metrics::{Metrics, TargetRequests},
     world::Key,
+    world_file::Recorder,
 };
 
 /// A runtime over a folder, running.
@@ -28,24 +29,26 @@ pub struct FolderRun {
 }
 
 impl FolderRun {
-    /// Starts the workers. `mode` overrides that of every DirectorySync.
+    /// Starts the workers. `mode` overrides that of every DirectorySync; what is read goes into `record`.
     pub fn start(
         manifests: Manifests,
         secrets: Option<PathBuf>,
         state: Option<PathBuf>,
         mode: Option<Mode>,
+        record: Option<Recorder>,
         stop: CancellationToken,
     ) -> Self {
         let host = Arc::new(Folder::new(manifests, secrets));
         let metrics = Arc::new(Metrics::default());
         let observer = Arc::new(TargetRequests(metrics.clone()));
-        let runtime = Runtime::new(Arc::new(Context::new(
+        let context = Context::new(
             host.clone(),
             StateFolder::new(state),
             metrics,
             observer,
             mode,
-        )));
+        );
+        let runtime = Runtime::new(Arc::new(context.recorded(record)));
         let reports = runtime.reports();
         let task = tokio::spawn(runtime.run(host.worlds(), stop));
         Self {

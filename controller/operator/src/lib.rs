@@ -22,4 +22,5 @@ pub mod state;
 pub mod sync_scope;
 pub mod telemetry;
 pub mod world;
+pub mod world_file;
 pub mod yaml;

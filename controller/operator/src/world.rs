@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use kube::{Resource, ResourceExt as _};
 use plumbline_crds::{CloudTenant, DirectoryConnector, DirectorySync, SyncScope};
+use serde::{Deserialize, Serialize};
 
 /// Namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     pub namespace: String,
     pub name: String,

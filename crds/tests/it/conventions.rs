@@ -286,7 +286,7 @@ fn the_names_and_columns_are_those_of_the_design() {
             "DirectoryConnector dirconn: TYPE SERVER* USERS GROUPS READY REASON READ AGE MESSAGE* []",
             "CloudTenant ctenant: TENANT CLOUD* READY REASON AGE MESSAGE* []",
             "SyncScope scope: CONNECTOR USERS GROUPS READY REASON AGE MESSAGE* [.spec.connectorRef.name]",
-            "DirectorySync dsync: READY REASON MODE USERS GROUPS HELD QUARANTINED CHANGED SYNCED AGE MESSAGE* [.spec.tenantRef.name]",
+            "DirectorySync dsync: READY REASON MODE USERS GROUPS HELD QUARANTINED CHANGED SYNCED* AGE* MESSAGE* [.spec.tenantRef.name]",
         ]
     );
 }

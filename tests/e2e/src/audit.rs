@@ -1,5 +1,7 @@
 //! What a ServiceAccount did, by the API server's audit log, against what the chart's rules let it do.
 
+pub mod suite;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -38,7 +40,10 @@ pub struct Difference {
 struct Event {
     verb: String,
     user: User,
+    #[serde(default)]
+    user_agent: String,
     object_ref: Option<ObjectRef>,
+    response_object: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -80,36 +85,43 @@ pub fn of_release(
 }
 
 /// Everything that a ServiceAccount has asked of the API server, refused or not. Discovery, health and version, which everybody may
-/// read, are left out.
+/// read, are left out, and so is what a test asked with its token by `kubectl`.
 pub fn uses(log: &Path, namespace: &str, account: &str) -> Result<BTreeSet<Access>> {
     let user = format!("system:serviceaccount:{namespace}:{account}");
+    let of_user = events(log, |line| line.contains(&user))?.into_iter();
+    let of_user = of_user.filter(|event| event.user.username == user);
+    Ok(of_user.filter_map(Event::access).collect())
+}
+
+/// The events on those lines of a log that are wanted.
+fn events(log: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Event>> {
     let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
-    let mut uses = BTreeSet::new();
-    for line in text.lines().filter(|line| line.contains(&user)) {
-        let event: Event = serde_json::from_str(line)
-            .with_context(|| format!("cannot read the audit event {line}"))?;
-        if let (true, Some(object)) = (event.user.username == user, event.object_ref) {
-            let resource = match object.subresource {
+    let lines = text.lines().filter(|line| wanted(line));
+    lines
+        .map(|line| {
+            serde_json::from_str(line)
+                .with_context(|| format!("cannot read the audit event {line}"))
+        })
+        .collect()
+}
+
+impl Event {
+    fn access(self) -> Option<Access> {
+        let object = self.object_ref?;
+        if self.user_agent.starts_with("kubectl/") {
+            return None;
+        }
+        Some(Access {
+            verb: self.verb,
+            group: object.api_group,
+            resource: match object.subresource {
                 Some(subresource) => format!("{}/{subresource}", object.resource),
                 None => object.resource,
-            };
-            let Event { verb, .. } = event;
-            let ObjectRef {
-                namespace,
-                name,
-                api_group: group,
-                ..
-            } = object;
-            uses.insert(Access {
-                verb,
-                group,
-                resource,
-                namespace,
-                name,
-            });
-        }
+            },
+            namespace: object.namespace,
+            name: object.name,
+        })
     }
-    Ok(uses)
 }
 
 /// What the Roles among these manifests grant. A ClusterRole is an error: the chart has none.
@@ -125,18 +137,17 @@ pub fn grants(manifests: &str) -> Result<BTreeSet<Access>> {
             "the chart renders a {kind}"
         );
         if kind == "Role" {
-            let role: Role =
-                serde_json::from_value(manifest).context("cannot read a rendered Role")?;
-            let namespace = role.metadata.namespace.unwrap_or_default();
-            grants.extend(
-                role.rules
-                    .iter()
-                    .flatten()
-                    .flat_map(|rule| of_rule(rule, &namespace)),
-            );
+            grants.extend(of_role(manifest)?);
         }
     }
     Ok(grants)
+}
+
+fn of_role(manifest: Value) -> Result<Vec<Access>> {
+    let role: Role = serde_json::from_value(manifest).context("cannot read a Role")?;
+    let namespace = role.metadata.namespace.unwrap_or_default();
+    let rules = role.rules.iter().flatten();
+    Ok(rules.flat_map(|rule| of_rule(rule, &namespace)).collect())
 }
 
 fn documents(manifests: &str) -> Result<Vec<Value>> {

@@ -80,6 +80,7 @@ async fn run(args: Args) -> Result<()> {
         Some(lab.secrets()),
         Some(lab.state()),
         None,
+        None,
         stop.clone(),
     );
     let since = Timestamp::now();
@@ -128,6 +129,7 @@ async fn show_plan(lab: &Lab) -> Result<()> {
         Some(lab.secrets()),
         None,
         Some(plumbline_mode()),
+        None,
         stop.clone(),
     );
     for (key, result) in run.first_cycle().await {

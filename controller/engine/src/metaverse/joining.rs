@@ -1,6 +1,6 @@
 //! Second stage: which entries are identities. (One entry is one identity; an anchor that two entries have is nobody's.)
 
-use super::{CACHED, Metaverse, Stage, Standing, World, update::Work};
+use super::{Metaverse, Stage, Standing, World, update::Work};
 use crate::{
     anchor::Anchor,
     entry::Class,
@@ -49,9 +49,7 @@ impl Metaverse {
                     self.count_identity(identity.class, true);
                     work.references.extend(world.spaces.referrers(slot));
                 }
-                if self.cache.len() < CACHED {
-                    self.cache.insert(slot, identity);
-                }
+                self.keep_identity(identity);
             }
             Some(Err(aside)) => {
                 self.drop_identity(world, work, slot);

@@ -3,9 +3,9 @@
 //! Identities that want or hold a value in common are decided together, for whoever is set aside gives nothing up. Everyone else
 //! is decided alone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Metaverse, Stage, Standing, World, update::Work};
+use super::{CACHED, Metaverse, Stage, Standing, World, update::Work};
 use crate::{
     anchor::Anchor,
     difference::{difference, first_values},
@@ -29,14 +29,62 @@ impl Metaverse {
                 world.view.set_owner(object, None);
             }
         }
+        let concerned = self.concerned(world, std::mem::take(&mut work.matches));
         let mut decided = HashSet::new();
-        for slot in std::mem::take(&mut work.matches) {
-            let (identities, matches) = self.gather(world, slot, &mut decided);
+        for slot in &concerned {
+            let (identities, matches) = self.gather(world, *slot, &mut decided);
             if !identities.is_empty() {
                 self.decide_together(world, work, &identities, matches);
             }
         }
         decided
+    }
+
+    /// Brings the keys of all these up to date, and adds everyone who had or has a key in common with one of them.
+    fn concerned(&mut self, world: &World<'_>, slots: BTreeSet<u32>) -> BTreeSet<u32> {
+        let mut concerned = BTreeSet::new();
+        let mut queue: Vec<u32> = slots.into_iter().collect();
+        while let Some(slot) = queue.pop() {
+            if !self.is_identity(slot) || !concerned.insert(slot) {
+                continue;
+            }
+            let Some(identity) = self.take_identity(world, slot) else {
+                continue;
+            };
+            let mut alone = Matches::default();
+            self.find_alone(world, &mut alone, &identity);
+            let keys = keys(&identity, alone.found.get(&identity.anchor), world);
+            if self.keys_of(slot) != keys {
+                queue.extend(self.neighbours(slot));
+                self.set_keys(slot, &keys);
+            }
+            queue.extend(self.neighbours(slot));
+            self.keep_identity(identity);
+        }
+        concerned
+    }
+
+    fn take_identity(&mut self, world: &World<'_>, slot: u32) -> Option<Identity> {
+        let cached = self.cache.remove(&slot);
+        cached.or_else(|| self.identity(world.configuration, world.spaces, slot))
+    }
+
+    pub(super) fn keep_identity(&mut self, identity: Identity) {
+        if self.cache.len() < CACHED {
+            self.cache.insert(identity.slot, identity);
+        }
+    }
+
+    fn find_alone(&self, world: &World<'_>, matches: &mut Matches, identity: &Identity) {
+        let taken = |anchor: &Anchor| self.identity_of(world.spaces, anchor).is_some();
+        let changed = |anchor: &Anchor| world.memory.anchor_changes.get(anchor).cloned();
+        let against = Against {
+            view: world.view,
+            configuration: world.configuration,
+            taken: &taken,
+            changed: &changed,
+        };
+        find(matches, identity, against);
     }
 
     /// An identity with all to whom its values matter, each with the object that it would have if it were alone.
@@ -52,24 +100,10 @@ impl Metaverse {
             if !self.is_identity(slot) || !decided.insert(slot) {
                 continue;
             }
-            let cached = self.cache.remove(&slot);
-            let identity =
-                cached.or_else(|| self.identity(world.configuration, world.spaces, slot));
-            let Some(identity) = identity else { continue };
-            let keys = {
-                let taken = |anchor: &Anchor| self.identity_of(world.spaces, anchor).is_some();
-                let changed = |anchor: &Anchor| world.memory.anchor_changes.get(anchor).cloned();
-                let against = Against {
-                    view: world.view,
-                    configuration: world.configuration,
-                    taken: &taken,
-                    changed: &changed,
-                };
-                find(&mut matches, &identity, against);
-                keys(&identity, matches.found.get(&identity.anchor), world)
+            let Some(identity) = self.take_identity(world, slot) else {
+                continue;
             };
-            queue.extend(self.neighbours(slot));
-            self.set_keys(slot, &keys);
+            self.find_alone(world, &mut matches, &identity);
             queue.extend(self.neighbours(slot));
             identities.insert(identity.anchor.clone(), identity);
         }

@@ -12,7 +12,7 @@ use crate::{
     anchor::Anchor,
     dn::Dn,
     entry::{Attributes, Entry, EntryKind},
-    index::{Index, NONE, hash, short},
+    index::{Index, hash, short},
     port::{Cause, Cursor, Extent},
 };
 
@@ -24,7 +24,7 @@ mod read;
 use name::Names;
 use pack::{Link, Packed, unpack};
 pub(crate) use pack::{Reader, Words, Writer};
-pub(crate) use read::{Ended, Taken};
+pub(crate) use read::Taken;
 
 /// One entry.
 #[derive(Debug)]
@@ -198,11 +198,6 @@ impl Spaces {
         let all = (0..).zip(&self.slots);
         all.filter(|(_, slot)| !slot.packed.is_empty())
             .map(|(number, _)| number)
-    }
-
-    /// How many numbers have been given.
-    pub(crate) fn capacity(&self) -> usize {
-        self.slots.len()
     }
 
     pub(crate) fn exists(&self, slot: u32) -> bool {

@@ -323,6 +323,24 @@ impl Spaces {
         self.journal.names.insert(name);
     }
 
+    /// Takes from an entry the names by which links lead to it, where links follow their entry: it lives on under another anchor.
+    pub(super) fn bequeath(&mut self, connector: u16, slot: u32) -> Vec<u32> {
+        if !self.connector(connector).is_some_and(|space| space.follows) {
+            return Vec::new();
+        }
+        let text = self.dn_text(slot);
+        self.vacate(slot, &text);
+        self.aliases.remove(&slot).unwrap_or_default()
+    }
+
+    pub(super) fn inherit(&mut self, slot: u32, names: Vec<u32>) {
+        for name in names {
+            self.names.set(name, Some(slot));
+            self.journal.names.insert(name);
+            self.aliases.entry(slot).or_default().push(name);
+        }
+    }
+
     /// The entry is no longer there.
     pub(super) fn leave(&mut self, slot: u32) -> Option<Swept> {
         let text = self.dn_text(slot);

@@ -87,6 +87,7 @@ impl Spaces {
         );
         let dn = Dn::parse(&entry.dn).ok();
         let slot = self.same(connector, &entry, dn.as_ref(), generation, delta);
+        let mut heirs = Vec::new();
         for old in self.superseded(connector, &entry, dn.as_ref(), generation, delta) {
             if Some(old) == slot {
                 continue;
@@ -97,6 +98,7 @@ impl Spaces {
             {
                 taken.changed.push((new.clone(), old));
             }
+            heirs.extend(self.bequeath(connector, old));
             taken.swept.extend(self.leave(old));
         }
         if let Some(space) = self.connector_mut(connector) {
@@ -109,6 +111,7 @@ impl Spaces {
         let (old_dn, new_dn) = (slot.map(|slot| self.dn_text(slot)), entry.dn.clone());
         let slot = slot.unwrap_or_else(|| self.allocate(connector));
         let placed = self.write(slot, entry, generation);
+        self.inherit(slot, heirs);
         let (delta, verifies) = (
             delta && self.connector(connector).is_some_and(|space| space.complete.is_some()),
             self.verifies(connector),

@@ -173,3 +173,13 @@ fn a_value_that_the_target_rewrote_is_not_sent_again() {
     let plan = world.plan(30);
     assert!(plan.operations.is_empty(), "{:?}", plan.operations);
 }
+
+#[test]
+fn an_entry_whose_name_cannot_be_read_is_set_aside_alone() {
+    let mut world = World::new(Adopt::Report);
+    world.person(1, "ada@x.test").dn = "uid=u1,,ou=Staff,dc=x".into();
+    world.person(2, "grace@x.test");
+    let plan = world.plan(0);
+    assert!(matches!(changes(&plan)[..], [Change::Create { .. }]));
+    assert_eq!(reasons(&plan), [Reason::InvalidDN]);
+}

@@ -1,16 +1,24 @@
-//! `plumbline plan`: one cycle in Plan mode over a folder of manifests.
+//! `plumbline plan`: one cycle in Plan mode over a folder of manifests, and over what there is now or what was recorded.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{FolderArgs, OutputArgs, block_on, load};
 use crate::{
-    directory_sync::report::Phase,
+    directory_sync::{Report, recorded, report::Phase},
     folder_run::FolderRun,
+    manifest::Manifests,
     output::{Form, markdown, plan},
+    problem::Problem,
+    state::StateFolder,
     telemetry::logs::{self, Format},
+    world::Key,
 };
 
 /// The exit code for a plan that would write or holds something.
@@ -24,6 +32,9 @@ pub(super) struct PlanArgs {
     /// State folder of the sync that runs elsewhere; read for absences that were seen already
     #[arg(long, value_name = "DIR", env = "PLUMBLINE_STATE")]
     state: Option<PathBuf>,
+    /// World that `plumbline sync --record` kept: plan over it, without any network and without secrets
+    #[arg(long, value_name = "FILE", env = "PLUMBLINE_WORLD")]
+    world: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -32,6 +43,7 @@ pub(super) fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let PlanArgs {
         folder,
         state,
+        world,
         output,
     } = args;
     logs::start(Format::Text, "error")?;
@@ -41,50 +53,75 @@ pub(super) fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         "`{}` holds no DirectorySync; there is nothing to plan",
         folder.folder.display()
     );
-    block_on(async move {
-        let stop = CancellationToken::new();
-        let run = FolderRun::start(
-            manifests,
-            folder.secrets,
-            state,
-            Some(plumbline_crds::Mode::Plan),
-            stop.clone(),
-        );
-        let results = run.first_cycle().await;
-        stop.cancel();
-        run.finish().await;
-        let (mut changes, mut failed, mut values) = (false, false, Vec::new());
-        for (key, result) in results {
-            let report = match result {
-                Ok(report) => report,
-                Err(problem) => {
-                    failed = true;
-                    eprintln!(
-                        "error: DirectorySync {key}: {}: {}",
-                        problem.reason, problem.message
-                    );
-                    continue;
-                }
-            };
-            if report.phase == Phase::Suspended {
-                eprintln!("note: DirectorySync {key} is suspended; it is not planned");
+    let results = match world {
+        Some(file) => offline(&manifests, state, &file)?,
+        None => block_on(online(manifests, folder.secrets, state))?,
+    };
+    show(results, output.output)
+}
+
+type Results = BTreeMap<Key, Result<Report, Problem>>;
+
+/// Reads what there is now.
+async fn online(
+    manifests: Manifests,
+    secrets: Option<PathBuf>,
+    state: Option<PathBuf>,
+) -> anyhow::Result<Results> {
+    let stop = CancellationToken::new();
+    let mode = Some(plumbline_crds::Mode::Plan);
+    let run = FolderRun::start(manifests, secrets, state, mode, None, stop.clone());
+    let results = run.first_cycle().await;
+    stop.cancel();
+    run.finish().await;
+    Ok(results)
+}
+
+/// Plans over what was read elsewhere.
+fn offline(manifests: &Manifests, state: Option<PathBuf>, file: &Path) -> anyhow::Result<Results> {
+    let state = StateFolder::new(state);
+    let syncs = &manifests.world.syncs;
+    let mut results = BTreeMap::new();
+    for (key, sync) in syncs {
+        let planned = recorded::plan(&manifests.world, key, sync, &state, file)?;
+        results.insert(key.clone(), planned);
+    }
+    Ok(results)
+}
+
+/// Prints plans, and gives the exit code.
+fn show(results: Results, form: Form) -> anyhow::Result<ExitCode> {
+    let (mut changes, mut failed, mut values) = (false, false, Vec::new());
+    for (key, result) in results {
+        let report = match result {
+            Ok(report) => report,
+            Err(problem) => {
+                failed = true;
+                eprintln!(
+                    "error: DirectorySync {key}: {}: {}",
+                    problem.reason, problem.message
+                );
                 continue;
             }
-            let Some(found) = report.plan else { continue };
-            changes |= !found.operations.is_empty() || !found.holds.is_empty();
-            match output.output {
-                Form::Table => print!("{}", plan::text(&key, &found)),
-                Form::Markdown => print!("{}", markdown::plan(&key, &found)),
-                Form::Json => values.push(plan::json(&key, &found)),
-            }
+        };
+        if report.phase == Phase::Suspended {
+            eprintln!("note: DirectorySync {key} is suspended; it is not planned");
+            continue;
         }
-        if output.output == Form::Json {
-            println!("{}", serde_json::to_string_pretty(&values)?);
+        let Some(found) = report.plan else { continue };
+        changes |= !found.operations.is_empty() || !found.holds.is_empty();
+        match form {
+            Form::Table => print!("{}", plan::text(&key, &found)),
+            Form::Markdown => print!("{}", markdown::plan(&key, &found)),
+            Form::Json => values.push(plan::json(&key, &found)),
         }
-        Ok(match (failed, changes) {
-            (true, _) => ExitCode::FAILURE,
-            (false, true) => ExitCode::from(CHANGES),
-            (false, false) => ExitCode::SUCCESS,
-        })
+    }
+    if form == Form::Json {
+        println!("{}", serde_json::to_string_pretty(&values)?);
+    }
+    Ok(match (failed, changes) {
+        (true, _) => ExitCode::FAILURE,
+        (false, true) => ExitCode::from(CHANGES),
+        (false, false) => ExitCode::SUCCESS,
     })
 }

@@ -14,6 +14,7 @@ use crate::{
     host::Notice,
     output::{progress::Progress, resources::resources},
     telemetry::logs::{self, Format},
+    world_file::Recorder,
 };
 
 /// The flags of `plumbline sync`.
@@ -24,6 +25,9 @@ pub struct SyncArgs {
     /// Folder for what outlives a restart; without one a restart costs one full comparison
     #[arg(long, value_name = "DIR", env = "PLUMBLINE_STATE")]
     state: Option<PathBuf>,
+    /// File that keeps what is read, people's data included, for `plumbline plan --world`; begun anew at each start
+    #[arg(long, value_name = "FILE", env = "PLUMBLINE_RECORD")]
+    record: Option<PathBuf>,
     /// Form of log lines
     #[arg(long, value_enum, default_value_t = Format::Text, env = "PLUMBLINE_LOG_FORMAT")]
     log_format: Format,
@@ -36,6 +40,7 @@ pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     let SyncArgs {
         folder,
         state,
+        record,
         log_format,
         log_level,
     } = args;
@@ -45,9 +50,11 @@ pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(state)
             .with_context(|| format!("`--state {}` cannot be created", state.display()))?;
     }
+    let record = record.as_deref().map(Recorder::create).transpose()?;
     block_on(async move {
         let stop = CancellationToken::new();
-        let run = FolderRun::start(manifests, folder.secrets.clone(), state, None, stop.clone());
+        let secrets = folder.secrets.clone();
+        let run = FolderRun::start(manifests, secrets, state, None, record, stop.clone());
         let host = run.host.clone();
         let follow = async {
             host.follow(&folder.folder, &folder.namespace, |faults| {

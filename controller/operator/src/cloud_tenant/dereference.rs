@@ -183,3 +183,41 @@ impl TokenProvider for AccountToken {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plumbline_crds::CloudTenant;
+    use serde_json::json;
+
+    use super::endpoints;
+
+    #[test]
+    fn each_cloud_has_its_endpoints() {
+        // https://learn.microsoft.com/graph/deployments
+        for (cloud, authority, graph) in [
+            ("Global", "login.microsoftonline.com", "graph.microsoft.com"),
+            ("USGovL4", "login.microsoftonline.us", "graph.microsoft.us"),
+            (
+                "USGovL5",
+                "login.microsoftonline.us",
+                "dod-graph.microsoft.us",
+            ),
+            (
+                "China",
+                "login.partner.microsoftonline.cn",
+                "microsoftgraph.chinacloudapi.cn",
+            ),
+        ] {
+            let entra = json!({"tenantId": "t", "clientId": "c", "auth": {}, "cloud": cloud});
+            let tenant = json!({"metadata": {"name": "t"}, "spec": {"entra": entra}});
+            let tenant: CloudTenant = serde_json::from_value(tenant).unwrap();
+            let found = endpoints(tenant.spec.entra.as_ref().unwrap()).unwrap();
+            let url = |host: &str| format!("https://{host}");
+            assert_eq!(
+                (found.authority, found.graph),
+                (url(authority), url(graph)),
+                "{cloud}"
+            );
+        }
+    }
+}

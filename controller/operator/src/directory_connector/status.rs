@@ -75,3 +75,46 @@ fn standing(connector: &DirectoryConnector, state: &State) -> Standing {
         _ => Standing::Progressing("connecting to the directory".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use plumbline_directory::ServerFacts;
+    use plumbline_engine::entry::ServerType;
+
+    use super::*;
+
+    #[test]
+    fn contexts_below_the_base_are_shown() {
+        let context = "ldap://child.corp.example.com/DC=child,DC=corp,DC=example,DC=com";
+        let facts = |subordinate_contexts| ServerFacts {
+            server_type: ServerType::ActiveDirectory,
+            vendor: None,
+            server: "ldaps://dc1.corp.example.com".into(),
+            naming_contexts: vec![],
+            deleted_objects: DeletedObjects::Readable,
+            subordinate_contexts,
+        };
+        let spec = plumbline_crds::DirectoryConnectorSpec {
+            r#type: plumbline_crds::ServerType::Auto,
+            servers: vec![],
+            base_dn: "DC=corp,DC=example,DC=com".into(),
+            anchor: None,
+            bind: plumbline_crds::Bind::simple("bind"),
+            tls: None,
+            changes: plumbline_crds::Changes::default(),
+            suspend: false,
+        };
+        let connector = DirectoryConnector::new("corp", spec);
+        for (found, shown) in [(1, 1), (40, 32)] {
+            let state = State {
+                facts: Some(facts(vec![context.into(); found])),
+                ..State::default()
+            };
+            let status = serde_json::to_value(status(&connector, &state).0).unwrap();
+            assert_eq!(
+                status["subordinateContexts"],
+                serde_json::json!(vec![context; shown])
+            );
+        }
+    }
+}

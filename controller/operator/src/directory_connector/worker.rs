@@ -231,6 +231,10 @@ impl Worker {
                 .attributes
                 .extend(lock(engine).read_request(name).attributes);
         }
+        let record = self.context.record.as_ref();
+        if let Some(record) = record {
+            record.request(&self.key, &request);
+        }
         let mut counts = DirectoryCounts::default();
         let mut deliver = |event: Import| {
             if let Import::Batch(entries) = &event {
@@ -244,6 +248,9 @@ impl Worker {
                     };
                     *count += 1;
                 }
+            }
+            if let Some(record) = record {
+                record.import(&self.key, &event);
             }
             for engine in engines {
                 lock(engine).import(name, event.clone());
@@ -270,7 +277,12 @@ impl Worker {
             if doubts.is_empty() {
                 continue;
             }
-            let mut deliver = |event: Import| lock(engine).import(name, event);
+            let mut deliver = |event: Import| {
+                if let Some(record) = &self.context.record {
+                    record.import(&self.key, &event);
+                }
+                lock(engine).import(name, event);
+            };
             source
                 .find(request, &doubts, &mut deliver)
                 .await

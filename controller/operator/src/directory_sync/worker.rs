@@ -264,7 +264,11 @@ impl Worker {
         let request = lock(engine).target_read();
         let result = target
             .read(&request, &mut |event| {
-                lock(engine).observe(event, Timestamp::now())
+                let now = Timestamp::now();
+                if let Some(record) = &self.context.record {
+                    record.observe(&self.key, &event, now);
+                }
+                lock(engine).observe(event, now);
             })
             .await;
         if let Err(error) = result {

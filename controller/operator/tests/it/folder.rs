@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Command, Output},
 };
 
@@ -110,15 +109,14 @@ fn text(output: &Output) -> String {
 }
 
 /// Runs `plumbline sync` until the tenant has what is wanted, then ends it with SIGTERM.
-async fn sync_until(lab: &Lab, state: &Path, arrived: impl Fn(&Lab) -> bool) {
+async fn sync_until(lab: &Lab, arguments: &[&str], arrived: impl Fn(&Lab) -> bool) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plumbline"));
     command
         .args(["sync", "-f"])
         .arg(lab.path("manifests"))
         .arg("--secrets")
         .arg(lab.path("secrets"))
-        .arg("--state")
-        .arg(state);
+        .args(arguments);
     command
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null());
@@ -185,7 +183,7 @@ async fn plan_exits_with_2_for_changes_and_0_for_none_and_writes_nothing() {
                 .take(12)
                 .all(|request| !request.write)
     };
-    sync_until(&lab, &state, quiet).await;
+    sync_until(&lab, &["--state", state.to_str().unwrap()], quiet).await;
     lab.tenant.clear_log();
     let nothing = lab.plumbline(&["plan"]).await;
     assert_eq!(nothing.status.code(), Some(0), "{}", text(&nothing));
@@ -206,16 +204,58 @@ async fn plan_mode_sends_reads_only() {
     let lab = Lab::start("Plan").await;
     assert!(lab.plumbline(&["tenant", "init"]).await.status.success());
     lab.tenant.clear_log();
-    sync_until(&lab, &lab.path("state"), |lab| {
-        lab.tenant
-            .log()
-            .iter()
-            .filter(|request| request.path.contains("/domains"))
-            .count()
-            > 2
-    })
-    .await;
+    sync_until(&lab, &[], three_cycles).await;
     assert_eq!(lab.writes(), 0);
+}
+
+fn three_cycles(lab: &Lab) -> bool {
+    let log = lab.tenant.log();
+    let read = log
+        .iter()
+        .filter(|request| request.path.contains("/domains"));
+    read.count() > 2
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_world_gives_the_same_plan_without_network_and_secrets() {
+    let lab = Lab::start("Plan").await;
+    assert!(lab.plumbline(&["tenant", "init"]).await.status.success());
+    let file = lab.path("world.jsonl");
+    let file = file.to_str().unwrap();
+    sync_until(&lab, &["--record", file], three_cycles).await;
+    let live = lab.plumbline(&["plan", "--output", "json"]).await;
+    let live: Value = serde_json::from_slice(&live.stdout).unwrap();
+    assert!(live[0]["counts"]["create"].as_u64() > Some(40), "{live}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "people's data are its owner's alone");
+    let recorded = fs::read_to_string(file).unwrap();
+    for secret in ["secret-of-the-reader", &lab.tenant.client_secret()] {
+        assert!(!recorded.contains(secret));
+    }
+
+    fs::remove_dir_all(lab.path("secrets")).unwrap();
+    let requests = lab.tenant.log().len();
+    let offline = lab
+        .plumbline(&["plan", "--world", file, "--output", "json"])
+        .await;
+    assert_eq!(offline.status.code(), Some(2), "{}", text(&offline));
+    let plans: Value = serde_json::from_slice(&offline.stdout).unwrap();
+    assert_eq!(plans[0]["digest"], live[0]["digest"]);
+    assert_eq!(plans[0]["operations"], live[0]["operations"]);
+    assert_eq!(lab.tenant.log().len(), requests, "the tenant was asked");
+
+    // A change of the manifests that needs what was not read.
+    let manifest = lab.path("manifests/all.yaml");
+    let yaml = fs::read_to_string(&manifest).unwrap();
+    let mapping = "mode: Plan, mapping: {user: {set: {department: user.carLicense}}}";
+    fs::write(&manifest, yaml.replace("mode: Plan", mapping)).unwrap();
+    let lacking = lab.plumbline(&["plan", "--world", file]).await;
+    assert_eq!(lacking.status.code(), Some(1), "{}", text(&lacking));
+    assert!(
+        text(&lacking).contains("`carlicense`") && text(&lacking).contains("--record"),
+        "{}",
+        text(&lacking)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

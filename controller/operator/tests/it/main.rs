@@ -4,5 +4,7 @@
 
 mod docs;
 mod examples;
+mod field;
 mod folder;
+mod tables;
 mod walls;

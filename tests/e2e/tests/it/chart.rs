@@ -195,6 +195,24 @@ fn each_value_changes_what_it_says() {
             json!(format!("a/b@sha256:{}", "0".repeat(64))),
         ),
         (
+            json!({"image": {"pullPolicy": "Always"}}),
+            "StatefulSet",
+            "/spec/template/spec/containers/0/imagePullPolicy",
+            json!("Always"),
+        ),
+        (
+            json!({"resources": {"limits": {"memory": "3Gi"}}}),
+            "StatefulSet",
+            "/spec/template/spec/containers/0/resources/limits/memory",
+            json!("3Gi"),
+        ),
+        (
+            json!({"serviceAccount": {"annotations": {"a": "b"}}}),
+            "ServiceAccount",
+            "/metadata/annotations/a",
+            json!("b"),
+        ),
+        (
             json!({"persistence": {"enabled": false}}),
             "StatefulSet",
             "/spec/template/spec/volumes",
@@ -243,10 +261,16 @@ fn each_value_changes_what_it_says() {
             json!("sync"),
         ),
         (
-            json!({"networkPolicy": {"egress": {"directory": [], "cloud": [443], "apiServer": [443]}}}),
+            json!({"networkPolicy": {"egress": {"directory": [389], "cloud": [443], "apiServer": [6443]}}}),
             "NetworkPolicy",
             "/spec/egress/1/ports",
-            json!([{"protocol": "TCP", "port": 443}]),
+            json!([{"protocol": "TCP", "port": 6443}, {"protocol": "TCP", "port": 389}, {"protocol": "TCP", "port": 443}]),
+        ),
+        (
+            json!({"networkPolicy": {"egress": {"dns": [5353]}}}),
+            "NetworkPolicy",
+            "/spec/egress/0/ports",
+            json!([{"protocol": "UDP", "port": 5353}, {"protocol": "TCP", "port": 5353}]),
         ),
         (
             json!({"networkPolicy": {"metricsFrom": [{"podSelector": {}}]}}),
