@@ -79,6 +79,11 @@ pub struct DirectorySyncSpec {
     /// What happens at the tenant to those who left the directory or the scope.
     #[serde(default)]
     pub deprovision: Deprovision,
+    /// What to do about a difference that someone else made at the tenant: `Correct` (default) puts back what the directory says; `Report` sends
+    /// nothing against it and shows it in `status.drift`, while changes that come from the directory still flow, also to those objects. Only what
+    /// was changed while the operator ran is known as such: after a restart, older differences count as the directory's changes.
+    #[serde(default)]
+    pub drift_policy: DriftPolicy,
     /// Limits on risky operations, class by class. A class is held when a cycle plans more of it than its `floor` and also more than its `max` or
     /// more than `percent` of what we manage, or when it would hit all of more than one. What is held is shown in `status.holds` and waits
     /// for an approval; all else keeps flowing.
@@ -111,6 +116,14 @@ pub enum Mode {
     #[default]
     Plan,
     Apply,
+}
+
+/// What to do about a difference that someone else made at the tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum DriftPolicy {
+    #[default]
+    Correct,
+    Report,
 }
 
 /// A SyncScope, and what is mapped differently for its objects.

@@ -4,8 +4,9 @@
 //! The numbers that Entra ID puts into its refusals (`AADSTS…`) become a reason and a next step.
 //! Source: "Microsoft identity platform and the client credentials flow", "AADSTS error codes".
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use plumbline_engine::{port::Failure, reason::Reason};
 use reqwest::Client;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -127,6 +128,18 @@ struct Refusal {
     error_codes: Vec<u32>,
 }
 
+/// The `roles` claim of an access token. Graph's own tokens are JWTs, which nobody promises: one that cannot be read tells nothing.
+fn roles(token: &str) -> Option<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    struct Claims {
+        #[serde(default)]
+        roles: BTreeSet<String>,
+    }
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    Some(claims.roles)
+}
+
 #[derive(Clone)]
 struct Token {
     value: SecretString,
@@ -142,6 +155,8 @@ pub struct Session {
     endpoints: Endpoints,
     http: Client,
     token: Mutex<State>,
+    /// The application permissions in the last token, where it can be read.
+    roles: std::sync::Mutex<Option<BTreeSet<String>>>,
 }
 
 #[derive(Default)]
@@ -174,6 +189,7 @@ impl Session {
             endpoints,
             http,
             token: Mutex::default(),
+            roles: std::sync::Mutex::default(),
         })
     }
 
@@ -205,9 +221,19 @@ impl Session {
             number: state.count,
             renew_at: Instant::now() + Duration::from_secs(granted.expires_in).mul_f64(0.8),
         };
+        let roles = roles(token.value.expose_secret());
+        *self.roles.lock().unwrap_or_else(PoisonError::into_inner) = roles;
         let answer = (token.value.clone(), token.number);
         state.token = Some(token);
         Ok(answer)
+    }
+
+    /// The first of these permissions, if the application has none of them; `None` where that cannot be told.
+    pub(crate) fn lacking(&self, sufficient: &[&'static str]) -> Option<&'static str> {
+        let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = roles.as_ref()?;
+        let first = sufficient.first().copied()?;
+        (!sufficient.iter().any(|name| held.contains(*name))).then_some(first)
     }
 
     /// Forgets the token with this number, because Graph refused it.

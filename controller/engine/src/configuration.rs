@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    dn::Written, entry::Class, expression::Expression, filter::Filter, mapping::Mapping,
-    plan::Digest, target::Capabilities,
+    dn::Written, drift::DriftPolicy, entry::Class, expression::Expression, filter::Filter,
+    mapping::Mapping, plan::Digest, target::Capabilities,
 };
 
 /// One DirectorySync with all that it refers to.
@@ -24,6 +24,7 @@ pub struct Configuration {
     /// What becomes of users who leave. Groups that leave are deleted.
     pub deprovision_user: Deprovision,
     pub guard: Guard,
+    pub drift: DriftPolicy,
 }
 
 /// What the engine must know of a connector.

@@ -10,7 +10,7 @@ use crate::{
     fault::{Fault, planted},
     memory::Rewritten,
     target::{Capabilities, Changes, Values},
-    view::normal,
+    target_view::normal,
 };
 
 /// The changes that take `held` to `desired`.

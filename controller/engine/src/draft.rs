@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     anchor::Anchor,
+    drift::{Drift, Look},
     fault::{Fault, planted},
     guard::{Hold, Managed, hold},
     leaving::{Leaver, Sources, farewell, unproven},
@@ -16,8 +17,9 @@ use crate::{
     operation::{Change, Member, Operation},
     plan::{Plan, operation_digest, sort},
     quarantine::{Quarantined, refusal_key, settle},
-    space::ConnectorSpace,
+    space::{ConnectorSpace, Spaces},
     target::{TargetId, Value},
+    target_view::State,
 };
 
 /// A plan and what goes with it.
@@ -42,6 +44,7 @@ pub(crate) fn plan(world: &mut World<'_>, metaverse: &Metaverse, now: Timestamp)
         metaverse,
         now,
         quarantine: Vec::new(),
+        drift: Drift::default(),
         planned: BTreeSet::new(),
         blocked: HashSet::new(),
         left: BTreeMap::new(),
@@ -75,8 +78,15 @@ pub(crate) fn plan(world: &mut World<'_>, metaverse: &Metaverse, now: Timestamp)
         mut quarantine,
         planned,
         wake,
+        drift,
         ..
     } = draft;
+    let (spaces, view) = (&*world.spaces, &*world.view);
+    let judged = |anchor: &Anchor| match metaverse.identity_of(spaces, anchor) {
+        Some(slot) if metaverse.found(slot).0 != Standing::None => settled(spaces, slot),
+        _ => view.by_mark(anchor).is_empty(),
+    };
+    plan.drift = drift.end(world.memory, judged);
     quarantine.sort();
     let found = quarantine.into_iter().map(|(_, quarantined)| quarantined);
     plan.quarantine = settle(found.collect(), world.memory);
@@ -102,6 +112,7 @@ struct Draft<'a, 'w> {
     metaverse: &'a Metaverse,
     now: Timestamp,
     quarantine: Vec<(Step, Quarantined)>,
+    drift: Drift,
     /// Refused operations that are still wanted.
     planned: BTreeSet<String>,
     /// Identities whose object cannot be made for now.
@@ -258,9 +269,7 @@ impl Draft<'_, '_> {
     }
 
     fn settled(&self, slot: u32) -> bool {
-        let connector = self.world.spaces.connector_of(slot);
-        let space = connector.and_then(|number| self.world.spaces.connector(number));
-        space.is_some_and(ConnectorSpace::settled)
+        settled(self.world.spaces, slot)
     }
 
     /// It has an object at the target, or will have when this plan is through.
@@ -343,12 +352,12 @@ impl Draft<'_, '_> {
         }
         let held = held?;
         let removed = match (self.world.view.state(held), self.world.view.ours(held)) {
-            (crate::view::State::Live, Some(mark)) => {
+            (State::Live, Some(mark)) => {
                 let entries = self.world.spaces.by_name(&mark);
                 let is_named = entries.iter().any(|entry| named.contains(entry));
                 self.settled(slot) && !is_named && self.is_certain(held)
             }
-            (crate::view::State::Live, None) => !self.metaverse.is_claimed(held),
+            (State::Live, None) => !self.metaverse.is_claimed(held),
             _ => false,
         };
         removed.then_some(Change::SetManager { manager: None })
@@ -363,8 +372,15 @@ impl Draft<'_, '_> {
         marked.or_else(|| self.world.spaces.anchor(slot))
     }
 
-    /// `None` while a refusal of the same operation is not due to be tried again.
+    /// `None` while a refusal of the same operation is not due to be tried again, and for what would undo a drift that is reported.
     fn admit(&mut self, operation: Operation, dn: &str, step: Step) -> Option<Operation> {
+        let (metaverse, spaces, view) = (self.metaverse, &*self.world.spaces, &*self.world.view);
+        let look = Look {
+            configuration: self.world.configuration,
+            view,
+            id: &|anchor| metaverse.id(spaces, view, anchor),
+        };
+        let operation = self.drift.spare(operation, look, self.world.memory)?;
         if self.world.memory.refusals.is_empty() {
             return Some(operation);
         }
@@ -448,4 +464,10 @@ impl Draft<'_, '_> {
         };
         sources.judge(anchor, self.world.memory)
     }
+}
+
+fn settled(spaces: &Spaces, slot: u32) -> bool {
+    let connector = spaces.connector_of(slot);
+    let space = connector.and_then(|number| spaces.connector(number));
+    space.is_some_and(ConnectorSpace::settled)
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     anchor::Anchor,
     configuration::{Configuration, Include},
-    draft,
+    draft, drift,
     entry::Class,
     exclusion::EXCLUSION_ATTRIBUTES,
     expression::Expression,
@@ -29,7 +29,7 @@ use crate::{
     scope::{Decided, MEMBERS, Read},
     space::{ConnectorSpace, Findings, Spaces, Taken},
     target::{TargetId, Values},
-    view::{TargetView, normal},
+    target_view::{TargetView, normal},
 };
 
 /// See the module.
@@ -270,6 +270,13 @@ impl Engine {
     /// Takes an event of the target's read.
     pub fn observe(&mut self, event: Observation, now: Timestamp) {
         self.view.observe(event, now);
+        let touched = self.view.touched();
+        drift::note(&mut self.memory, touched, &self.configuration, now);
+    }
+
+    /// From where the next read of the target can go on; `None` when everything is to be read.
+    pub fn target_cursor(&self) -> Option<&Cursor> {
+        self.view.cursor()
     }
 
     /// What is to be written now, and when to plan again if nothing happens before.
@@ -372,15 +379,13 @@ impl Engine {
             } => self.id(peer),
             _ => None,
         };
-        self.view.confirm(operation, id, peer, held, now);
+        let enabled = self.configuration.capabilities.enabled;
+        self.view.confirm(operation, id, peer, held, enabled, now);
     }
 
     /// Where the object of an anchor is, for references in what is recorded.
     fn id(&self, anchor: &Anchor) -> Option<TargetId> {
-        let identity = self.metaverse.identity_of(&self.spaces, anchor);
-        let found = identity.and_then(|slot| self.metaverse.found(slot).1);
-        let object = found.or_else(|| self.view.by_mark(anchor).first().copied())?;
-        self.view.id(object)
+        self.metaverse.id(&self.spaces, &self.view, anchor)
     }
 
     /// Keeps what the target made of the values that were sent.

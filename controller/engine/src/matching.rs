@@ -13,7 +13,7 @@ use crate::{
     identity::Identity,
     reason::Reason,
     target::{TargetId, TargetObject},
-    view::{TargetView, our_anchor, texts},
+    target_view::{TargetView, our_anchor, texts},
 };
 
 /// An object of the target and its number in the view.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     anchor::Anchor,
+    drift::Touch,
     reason::Reason,
     target::Value,
     {dn::Written, plan::Digest},
@@ -31,6 +32,8 @@ pub struct Memory {
     pub(crate) rewritten: BTreeMap<Anchor, BTreeMap<String, Rewritten>>,
     /// Since when an object is in quarantine, by [`crate::quarantine::Quarantined::key`].
     pub(crate) since: BTreeMap<String, Since>,
+    /// What others changed at the target, by the anchor in our mark; kept only where drift is reported.
+    pub(crate) touches: BTreeMap<Anchor, Vec<Touch>>,
     /// Writes that the target refused, by operation.
     pub(crate) refusals: BTreeMap<String, Refusal>,
 }

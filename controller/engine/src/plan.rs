@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     anchor::Anchor,
+    drift::Drifted,
     guard::Hold,
     operation::{Change, ChangeKind, Member, Operation},
     quarantine::Quarantined,
@@ -67,6 +68,8 @@ pub struct Plan {
     pub holds: Vec<Hold>,
     /// Objects that are set aside, sorted by class, anchor and DN.
     pub quarantine: Vec<Quarantined>,
+    /// Objects that someone changed at the target and that are left as they are.
+    pub drift: Vec<Drifted>,
     /// Scopes whose OUs or groups are unsettled: nobody leaves because of them.
     pub faults: Vec<ScopeFault>,
     pub counts: Counts,

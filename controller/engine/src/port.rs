@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     anchor::Anchor,
-    entry::{Entry, ServerType},
+    entry::{Class, Entry, ServerType},
     operation::{Operation, Outcome},
     reason::Reason,
-    target::{Capabilities, TargetObject},
+    target::{Capabilities, Changes, Mark, TargetId, TargetObject},
 };
 
 /// What every adapter's error can tell.
@@ -176,18 +176,84 @@ pub struct TargetRead {
     pub group_attributes: BTreeSet<String>,
 }
 
-/// One event of a target's read: `Begin`, any number of others, `End`.
+/// What a delta says of one property that is no attribute.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum News<T> {
+    /// Nothing: it is as it was.
+    #[default]
+    Nothing,
+    /// It is this now.
+    Now(T),
+}
+
+/// What changed of one object at the target. What is not named is as it was; of an object that was not known, it has no value, and
+/// without any attribute it is no sign that the object is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectChange {
+    pub id: TargetId,
+    pub class: Class,
+    pub mark: News<Option<Mark>>,
+    pub immutable_id: News<Option<String>>,
+    pub attributes: Changes,
+    pub manager: News<Option<TargetId>>,
+    /// All direct members, of a group whose members were not known.
+    pub members: News<Vec<TargetId>>,
+    /// Links that came and went, where not all are given or after them.
+    pub joined: Vec<TargetId>,
+    pub left: Vec<TargetId>,
+    pub synced: News<bool>,
+    pub guest: News<bool>,
+    pub privileged: News<bool>,
+}
+
+impl ObjectChange {
+    /// That nothing changed.
+    pub fn new(class: Class, id: TargetId) -> Self {
+        Self {
+            id,
+            class,
+            mark: News::Nothing,
+            immutable_id: News::Nothing,
+            attributes: Changes::new(),
+            manager: News::Nothing,
+            members: News::Nothing,
+            joined: Vec::new(),
+            left: Vec::new(),
+            synced: News::Nothing,
+            guest: News::Nothing,
+            privileged: News::Nothing,
+        }
+    }
+}
+
+/// An object that is no longer live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    pub id: TargetId,
+    /// It is among the deleted items; otherwise it is gone for good.
+    pub restorable: bool,
+}
+
+/// One event of a target's read: `Begin`, any number of others, `End`. A read that fails ends without `End`, and what it brought
+/// counts for nothing.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Observation {
-    Begin,
+    /// What a complete read does not bring is not there; what another does not bring is as it was.
+    Begin { complete: bool },
     /// Domains that sign-in names may use, in lower case.
     Domains(BTreeSet<String>),
+    /// Objects with all that was asked for.
     Batch(Vec<TargetObject>),
+    /// In a read that is not complete. Repetitions change nothing; of two about one object the later one counts.
+    Changed(Vec<ObjectChange>),
+    /// In a read that is not complete.
+    Removed(Vec<Removal>),
     /// Deleted items that can be restored and bear our mark.
     Deleted(Vec<TargetObject>),
     /// Roles could be read; without that nothing is adopted.
     RolesReadable(bool),
-    End,
+    /// Where the target's changes stand now; `None` where it offers none.
+    End { cursor: Option<Cursor> },
 }
 
 /// Leave to write, asked for immediately before each request, with nothing awaited in between.
@@ -204,10 +270,15 @@ pub trait Target: Send {
 
     fn capabilities(&self) -> &'static Capabilities;
 
-    /// Reads everything; `Ok` only if it was complete, with `End` as the last event.
+    /// Reads everything, or what changed since a cursor; `Begin` says which it is.
+    ///
+    /// # Guarantees
+    /// `Ok` only if everything that `Begin` promised was brought; `End` is then the last event. A cursor that is lost, expired, refused
+    /// or not for this request leads to a complete read, never to a guess.
     fn read(
         &mut self,
         request: &TargetRead,
+        after: Option<&Cursor>,
         events: &mut (dyn FnMut(Observation) + Send),
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 

@@ -88,6 +88,7 @@ reasons! {
     OwnedByOther Quarantine "The matching object bears another owner's mark." "Decide which DirectorySync owns it.";
     RefusedByTarget Quarantine "The target refused the write." "Look at the message.";
     Privileged Quarantine "The target refuses writes to a holder of a directory role." "Manage this account by hand, or give the application the role that the documentation names.";
+    PermissionMissing Quarantine "The application lacks a permission that the write takes, whatever the object." "Grant the permission that the message names, with admin consent; a token of the last hour does not have it yet.";
     QuotaExceeded Quarantine "The tenant's object quota is used up." "Remove objects, or ask for a larger quota.";
     AbsenceUnproven Quarantine "The entry is no longer read, but nothing proves that it was deleted; the object is left alone." "If it was deleted, wait for the evidence; if it was hidden, give the account the right to read it.";
 }

@@ -10,7 +10,7 @@ use crate::{
     matching::{Against, Found, Held, Matches, Obstacle, name},
     reason::Reason,
     target::{TargetObject, Value},
-    view::{our_anchor, texts},
+    target_view::{our_anchor, texts},
 };
 
 /// What is known of an anchor that one of our objects bears.

@@ -66,8 +66,9 @@ impl Line {
             }
             Self::Observe { sync, event, .. } => {
                 let bound = match event {
-                    Observation::Begin => Bound::Begin,
-                    Observation::End => Bound::End,
+                    Observation::Begin { complete: true } => Bound::Begin,
+                    Observation::Begin { .. } => Bound::Other,
+                    Observation::End { .. } => Bound::End,
                     _ => Bound::Inside,
                 };
                 (Part::Sync(sync.clone()), bound)

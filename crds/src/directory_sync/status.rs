@@ -33,6 +33,9 @@ pub struct DirectorySyncStatus {
     /// Objects set aside, each with its reason; they are retried while all others flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<Quarantine>,
+    /// Objects that someone else changed at the tenant and that are left so, with `driftPolicy: Report`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
     /// Objects in scope that the channel cannot write; they are never converted into something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported: Option<Unsupported>,
@@ -168,6 +171,36 @@ pub struct QuarantinedObject {
     #[schemars(length(max = 1024))]
     pub message: String,
     /// Since when.
+    pub since: Time,
+}
+
+/// Objects that someone else changed at the tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// How many objects differ.
+    #[schemars(range(min = 0))]
+    pub count: i64,
+    /// Some of them. At most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub sample: Vec<DriftedObject>,
+}
+
+/// One object that someone else changed at the tenant. Values are not shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftedObject {
+    /// Its source anchor.
+    #[schemars(length(max = 256))]
+    pub anchor: String,
+    /// The tenant's attributes that differ, with `manager` and `members` for links. Empty when the object itself was deleted. At most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub attributes: Vec<String>,
+    /// Since when the first of the differences is known.
     pub since: Time,
 }
 

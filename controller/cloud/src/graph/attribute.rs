@@ -173,6 +173,21 @@ pub(crate) fn read(object: &Json, attributes: &BTreeSet<String>) -> Values {
         .collect()
 }
 
+/// What a delta says of the attributes that were asked for; a property that it leaves out is left out.
+pub(crate) fn changed(object: &Json, attributes: &BTreeSet<String>) -> Changes {
+    attributes
+        .iter()
+        .filter_map(|name| {
+            let held = object.get(parent(name).unwrap_or(name))?;
+            let held = match parent(name) {
+                Some(_) => held.get(name),
+                None => Some(held),
+            };
+            Some((name.clone(), held.and_then(value)))
+        })
+        .collect()
+}
+
 fn value(json: &Json) -> Option<Value> {
     match json {
         Json::Bool(flag) => Some(Value::Flag(*flag)),

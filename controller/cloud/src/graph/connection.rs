@@ -69,6 +69,15 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// Where a page leads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Link {
+    /// To the next page.
+    Next,
+    /// To the changes that come later.
+    Delta,
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum SendError {
@@ -305,10 +314,19 @@ impl Connection {
         }
     }
 
-    /// A page's link to the next one, relative to the version. A link that leaves this Graph is refused: the request would
-    /// carry our token there.
+    /// A page's link to the next one, see [`Self::link`].
     pub(crate) fn next(&self, page: &Value) -> Result<Option<String>, GraphError> {
-        let Some(link) = page.get("@odata.nextLink").and_then(Value::as_str) else {
+        self.link(page, Link::Next)
+    }
+
+    /// A link of a page, relative to the version. A link that leaves this Graph is refused: the request would carry our token
+    /// there.
+    pub(crate) fn link(&self, page: &Value, link: Link) -> Result<Option<String>, GraphError> {
+        let name = match link {
+            Link::Next => "@odata.nextLink",
+            Link::Delta => "@odata.deltaLink",
+        };
+        let Some(link) = page.get(name).and_then(Value::as_str) else {
             return Ok(None);
         };
         let foreign = || GraphError::ForeignLink {

@@ -25,6 +25,7 @@ use super::{
     answer::Verdict,
     call::Call,
     connection::{Answer, Connection, PARTS, SendError, backoff},
+    permission::sufficient,
     task::{Next, Task, Then, World},
 };
 use crate::session::SessionError;
@@ -87,6 +88,7 @@ pub(super) async fn export(
         creating: HashSet::new(),
         outcomes: Vec::new(),
         now: Instant::now(),
+        lacking: None,
     };
     let mut export = Export::new(operations, &connection, world);
     let mut under_way: FuturesUnordered<BoxFuture<'_, Returned>> = FuturesUnordered::new();
@@ -333,6 +335,7 @@ impl<'a> Export<'a> {
                 continue;
             };
             task.sent = false;
+            self.world.lacking = self.connection.session().lacking(sufficient(call));
             let then = if let Some(answer) = &answer {
                 task.answered(answer, &mut self.world)
             } else {

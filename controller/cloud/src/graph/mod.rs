@@ -8,6 +8,7 @@ mod attribute;
 mod call;
 mod connection;
 mod create;
+mod delta;
 mod export;
 mod pace;
 mod password;
@@ -22,7 +23,7 @@ use std::{sync::Arc, time::Duration};
 
 use plumbline_engine::{
     operation::{Operation, Outcome},
-    port::{Failure, Observation, Permit, Target, TargetRead},
+    port::{Cursor, Failure, Observation, Permit, Target, TargetRead},
     reason::Reason,
     target::Capabilities,
 };
@@ -186,9 +187,10 @@ impl Target for GraphTarget {
     async fn read(
         &mut self,
         request: &TargetRead,
+        after: Option<&Cursor>,
         events: &mut (dyn FnMut(Observation) + Send),
     ) -> Result<(), GraphError> {
-        read::read(self, request, events).await
+        read::read(self, request, after, events).await
     }
 
     async fn export(

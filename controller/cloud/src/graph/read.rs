@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use plumbline_engine::{
     entry::Class,
-    port::{Observation, TargetRead},
+    port::{Cursor, Observation, TargetRead},
     target::{Mark, Standing, TargetId, TargetObject},
 };
 use serde_json::Value;
@@ -20,6 +20,7 @@ use super::{
     attribute,
     call::Call,
     connection::{PARTS, SendError, backoff},
+    delta::is_reset,
     view::View,
 };
 
@@ -32,20 +33,23 @@ const ROLE_ASSIGNMENTS: &str = "/roleManagement/directory/roleAssignments";
 /// How often one batch part may fail before the read does.
 const FAILURES: u32 = 8;
 
-fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     object.get(name)?.as_str()
 }
 
-fn flag(object: &Value, name: &str) -> bool {
+pub(super) fn flag(object: &Value, name: &str) -> bool {
     object.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn id(object: &Value, path: &'static str) -> Result<TargetId, GraphError> {
+pub(super) fn id(object: &Value, path: &'static str) -> Result<TargetId, GraphError> {
     let id = text(object, "id").ok_or(GraphError::Malformed { path, field: "id" })?;
     Ok(TargetId(id.into()))
 }
 
-fn values<'a>(page: &'a Value, path: &'static str) -> Result<&'a Vec<Value>, GraphError> {
+pub(super) fn values<'a>(
+    page: &'a Value,
+    path: &'static str,
+) -> Result<&'a Vec<Value>, GraphError> {
     let field = "value";
     let values = page.get(field).and_then(Value::as_array);
     values.ok_or(GraphError::Malformed { path, field })
@@ -58,9 +62,32 @@ fn is_plain(group: &Value) -> bool {
 }
 
 /// Ids of holders of roles and of members and owners of role-assignable groups.
-type Privileged = HashSet<TargetId>;
+pub(super) type Privileged = HashSet<TargetId>;
 
+/// Reads what changed since the cursor, or everything where that is not possible.
 pub(super) async fn read(
+    target: &mut GraphTarget,
+    request: &TargetRead,
+    after: Option<&Cursor>,
+    events: &mut (dyn FnMut(Observation) + Send),
+) -> Result<(), GraphError> {
+    let Some(place) = target.follows(request, after) else {
+        return complete(target, request, events).await;
+    };
+    events(Observation::Begin { complete: false });
+    match target.changes(request, place, events).await {
+        Ok(place) => {
+            events(Observation::End {
+                cursor: place.cursor(),
+            });
+            Ok(())
+        }
+        Err(error) if is_reset(&error) => complete(target, request, events).await,
+        Err(error) => Err(error),
+    }
+}
+
+async fn complete(
     target: &mut GraphTarget,
     request: &TargetRead,
     events: &mut (dyn FnMut(Observation) + Send),
@@ -70,11 +97,17 @@ pub(super) async fn read(
             name: target.mark.clone(),
         });
     }
-    events(Observation::Begin);
+    events(Observation::Begin { complete: true });
+    // Before anything is listed: what changes meanwhile is told twice rather than never.
+    let place = target.place(request).await?;
     events(Observation::Domains(target.verified_domains().await?));
     let mut view = View::new(&request.owner);
     let groups = target.groups(request).await?;
-    let privileged = target.privileged(&groups).await?;
+    let assignable = groups.iter().filter(|it| flag(it, "isAssignableToRole"));
+    view.assignable = assignable
+        .map(|it| id(it, GROUPS))
+        .collect::<Result<_, _>>()?;
+    let privileged = target.privileged(view.assignable.clone()).await?;
     events(Observation::RolesReadable(privileged.is_some()));
     let privileged = privileged.unwrap_or_default();
     target
@@ -87,8 +120,11 @@ pub(super) async fn read(
         target.emit_deleted(request, class, events).await?;
     }
     view.lay_over(&target.view, Instant::now());
+    view.privileged = privileged;
     target.view = view;
-    events(Observation::End);
+    events(Observation::End {
+        cursor: place.cursor(),
+    });
     Ok(())
 }
 
@@ -137,7 +173,7 @@ impl GraphTarget {
         Ok(())
     }
 
-    fn group_select(&self, request: &TargetRead) -> String {
+    pub(super) fn group_select(&self, request: &TargetRead) -> String {
         let mut select = attribute::properties(&request.group_attributes);
         select.extend(["id", "groupTypes", "mailEnabled", "securityEnabled"]);
         select.extend([
@@ -148,7 +184,7 @@ impl GraphTarget {
         select.into_iter().collect::<Vec<_>>().join(",")
     }
 
-    fn user_select(&self, request: &TargetRead) -> String {
+    pub(super) fn user_select(&self, request: &TargetRead) -> String {
         let mut select = attribute::properties(&request.user_attributes);
         select.extend(["id", "accountEnabled", "userType", "userPrincipalName"]);
         select.extend([
@@ -173,7 +209,10 @@ impl GraphTarget {
     }
 
     /// Who is privileged; `None` when the application may not read it.
-    async fn privileged(&self, groups: &[Value]) -> Result<Option<Privileged>, GraphError> {
+    pub(super) async fn privileged(
+        &self,
+        assignable: BTreeSet<TargetId>,
+    ) -> Result<Option<Privileged>, GraphError> {
         let mut privileged = Privileged::new();
         let url = format!("{ROLE_ASSIGNMENTS}?$select=principalId");
         let read = self
@@ -188,11 +227,7 @@ impl GraphTarget {
             Err(error) => return Err(error),
         }
         let mut calls = Vec::new();
-        for group in groups
-            .iter()
-            .filter(|group| flag(group, "isAssignableToRole"))
-        {
-            let id = id(group, GROUPS)?;
+        for id in assignable {
             calls.push((id.clone(), Call::members(&id.0)));
             calls.push((id.clone(), Call::owners(&id.0)));
             privileged.insert(id);
@@ -204,7 +239,7 @@ impl GraphTarget {
     }
 
     /// Reads lists of links, 20 to a batch, page after page. `None` for a group that is gone since it was listed.
-    async fn links(
+    pub(super) async fn links(
         &self,
         calls: Vec<(TargetId, Call)>,
     ) -> Result<HashMap<TargetId, Option<Vec<TargetId>>>, GraphError> {
@@ -296,6 +331,9 @@ impl GraphTarget {
         let members = self.links(calls).await?;
         for group in &mut groups {
             group.members = members.get(&group.id).cloned().flatten();
+            if group.members.is_some() {
+                view.listed.insert(group.id.clone());
+            }
             remember(view, group);
         }
         if !groups.is_empty() {

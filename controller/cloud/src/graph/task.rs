@@ -105,6 +105,8 @@ pub(super) struct World<'a> {
     /// What became known, to be reported.
     pub(super) outcomes: Vec<(usize, Outcome)>,
     pub(super) now: Instant,
+    /// The permission that the call being answered takes and the application does not have.
+    pub(super) lacking: Option<&'static str>,
 }
 
 impl World<'_> {
@@ -284,21 +286,21 @@ impl Task {
     /// Patience has ended: what is left gets its outcome.
     pub(super) fn give_up(&mut self, world: &mut World<'_>) {
         self.put_back();
-        let conflict = match &self.work {
+        let (conflict, refused) = match &self.work {
             Work::Create {
-                conflict: Some(attribute),
-                ..
-            } => Some(attribute.clone()),
-            _ => None,
+                conflict, refused, ..
+            } => (conflict.clone(), refused.clone()),
+            _ => (None, None),
         };
         for position in self.open() {
-            let outcome = match &conflict {
-                Some(attribute) => Outcome::Conflict {
+            let outcome = match (&refused, &conflict) {
+                (Some(outcome), _) => outcome.clone(),
+                (None, Some(attribute)) => Outcome::Conflict {
                     attribute: Some(attribute.clone()).filter(|name| !name.is_empty()),
                     holder: None,
                 },
-                None if self.doubt => Outcome::Unknown,
-                None => Outcome::NotYet {
+                (None, None) if self.doubt => Outcome::Unknown,
+                (None, None) => Outcome::NotYet {
                     retry_after: Some(Duration::from_secs(30)),
                 },
             };
@@ -339,7 +341,7 @@ impl Task {
         answer: &Answer,
         world: &mut World<'_>,
     ) -> Then {
-        let class = self.class;
+        let (class, doubt) = (self.class, self.doubt);
         let Work::Create {
             mark,
             stage,
@@ -360,7 +362,7 @@ impl Task {
                 let id = TargetId(id.into());
                 world
                     .view
-                    .born(class, mark.anchor.clone(), id.clone(), world.now);
+                    .made(class, mark.anchor.clone(), id.clone(), world.now);
                 Outcome::Done { id: Some(id) }
             }
             (Stage::Send, Verdict::Conflict) => {
@@ -370,11 +372,11 @@ impl Task {
             }
             (Stage::Send, Verdict::NotReplicated | Verdict::Absent) => return Then::Lag,
             (Stage::Send, verdict) if class == Class::Group && refused.is_none() => {
-                *refused = Some(refusal(verdict, error));
+                *refused = Some(refusal(verdict, error, world));
                 *stage = Stage::Look;
                 return Then::Go;
             }
-            (Stage::Send, verdict) => refusal(verdict, error),
+            (Stage::Send, verdict) => refusal(verdict, error, world),
             (Stage::Look | Stage::LookHolder, Verdict::Success) => {
                 match found(&answer.body, mark, world) {
                     Some(Found::Ours(id)) => {
@@ -405,6 +407,8 @@ impl Task {
                 *stage = Stage::Send;
                 return Then::Lag;
             }
+            // The upsert was refused for what only a create may set, so an earlier one, whose answer was lost, made the group.
+            (Stage::Look, Verdict::Absent) if doubt => return Then::Lag,
             (Stage::LookDeleted, Verdict::Success) => {
                 let Some(id) = first_id(&answer.body) else {
                     // Nobody holds it as far as this replica knows: it may be our own create, not visible yet.
@@ -416,7 +420,9 @@ impl Task {
                     holder: Some(format!("deleted item {id}")),
                 }
             }
-            (_, verdict) => refused.take().unwrap_or_else(|| refusal(verdict, error)),
+            (_, verdict) => refused
+                .take()
+                .unwrap_or_else(|| refusal(verdict, error, world)),
         };
         self.settle(outcome, world)
     }
@@ -486,7 +492,7 @@ impl Task {
                 attribute: error.target.clone(),
                 holder: None,
             },
-            (_, _, verdict) => refusal(verdict, error),
+            (_, _, verdict) => refusal(verdict, error, world),
         };
         self.settle(outcome, world)
     }
@@ -590,7 +596,7 @@ impl Task {
             verdict if sent.len() == 1 => {
                 let outcome = match verdict {
                     Verdict::Absent => not_yet(),
-                    verdict => refusal(verdict, error),
+                    verdict => refusal(verdict, error, world),
                 };
                 for (position, ..) in sent.drain(..) {
                     world.tell(position, outcome.clone());
@@ -612,8 +618,17 @@ impl Task {
 }
 
 /// The outcome of an answer that nothing is to be done about.
-fn refusal(verdict: Verdict, error: &ErrorBody) -> Outcome {
+fn refusal(verdict: Verdict, error: &ErrorBody, world: &World<'_>) -> Outcome {
     let reason = match verdict {
+        Verdict::Refused(Reason::Privileged) => {
+            if let Some(permission) = world.lacking {
+                return Outcome::Refused {
+                    reason: Reason::PermissionMissing,
+                    message: format!("the application lacks {permission}"),
+                };
+            }
+            Reason::Privileged
+        }
         Verdict::Refused(reason) => reason,
         _ => Reason::RefusedByTarget,
     };

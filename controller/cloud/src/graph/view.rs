@@ -2,7 +2,7 @@
 //! made since is laid over it, for a read may come from a replica that has not seen it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -25,8 +25,13 @@ struct Birth {
 pub(crate) struct View {
     pub(crate) owner: String,
     peers: HashMap<(Class, Anchor), TargetId>,
-    marked: HashSet<TargetId>,
+    marked: HashMap<TargetId, (Class, Anchor)>,
     births: HashMap<TargetId, Birth>,
+    /// Groups of ours whose members were told; of the others a delta tells only differences.
+    pub(crate) listed: HashSet<TargetId>,
+    /// Role-assignable groups, and all who hold a role by them or directly.
+    pub(crate) assignable: BTreeSet<TargetId>,
+    pub(crate) privileged: HashSet<TargetId>,
 }
 
 impl View {
@@ -39,8 +44,30 @@ impl View {
 
     /// An object with our mark was read.
     pub(crate) fn seen(&mut self, class: Class, anchor: Anchor, id: TargetId) {
-        self.marked.insert(id.clone());
+        self.marked.insert(id.clone(), (class, anchor.clone()));
         self.peers.insert((class, anchor), id);
+    }
+
+    /// Everything was read for this owner.
+    pub(crate) fn follows(&self, owner: &str) -> bool {
+        self.owner == owner
+    }
+
+    /// The object is gone or bears our mark no longer. What we made in the last minutes stays, for this may be older.
+    pub(crate) fn unmarked(&mut self, id: &TargetId) {
+        if self.births.contains_key(id) {
+            return;
+        }
+        if let Some((class, anchor)) = self.marked.remove(id) {
+            self.peers.remove(&(class, anchor));
+        }
+        self.listed.remove(id);
+    }
+
+    /// Our create was answered: the group has no members but those that we add.
+    pub(crate) fn made(&mut self, class: Class, anchor: Anchor, id: TargetId, now: Instant) {
+        self.listed.insert(id.clone());
+        self.born(class, anchor, id, now);
     }
 
     /// An object became ours by our own write.
@@ -57,7 +84,13 @@ impl View {
     pub(crate) fn forget(&mut self, class: Class, anchor: &Anchor, id: &TargetId) {
         self.marked.remove(id);
         self.births.remove(id);
+        self.listed.remove(id);
         self.peers.remove(&(class, anchor.clone()));
+    }
+
+    /// Forgets which writes are recent when they no longer are.
+    pub(crate) fn age(&mut self, now: Instant) {
+        (self.births).retain(|_, birth| now.saturating_duration_since(birth.at) < OVERLAY);
     }
 
     /// Lays over this new view what the old one knows from writes of the last minutes.
@@ -68,7 +101,10 @@ impl View {
         for (id, birth) in &old.births {
             if now.saturating_duration_since(birth.at) < OVERLAY {
                 let key = (birth.class, birth.anchor.clone());
-                self.marked.insert(id.clone());
+                self.marked.insert(id.clone(), key.clone());
+                if old.listed.contains(id) {
+                    self.listed.insert(id.clone());
+                }
                 self.peers.entry(key).or_insert_with(|| id.clone());
                 self.births.insert(id.clone(), birth.clone());
             }
@@ -76,7 +112,7 @@ impl View {
     }
 
     pub(crate) fn is_marked(&self, id: &TargetId) -> bool {
-        self.marked.contains(id)
+        self.marked.contains_key(id)
     }
 
     pub(crate) fn is_young(&self, id: &TargetId, now: Instant) -> bool {

@@ -309,10 +309,10 @@ async fn late_replicas_lost_answers_and_a_busy_service_change_nothing_in_the_end
     .await;
     world
         .tenant
-        .set_replication_delay(Duration::ZERO..Duration::from_millis(800));
+        .set_replication_delay(Duration::from_millis(500)..Duration::from_millis(1_500));
     world.tenant.set_faults(Faults {
         unavailable: 0.03,
-        lost_answer: 0.05,
+        lost_answer: 0.15,
         concurrency_error: 0.03,
         ..Faults::default()
     });
@@ -349,6 +349,34 @@ async fn late_replicas_lost_answers_and_a_busy_service_change_nothing_in_the_end
         seen.lost_answers > 0 && seen.unavailable > 0 && seen.link_on_fresh_object > 0,
         "{seen:?}"
     );
+    world.assert_clean();
+}
+
+#[tokio::test]
+async fn a_group_whose_create_was_lost_is_waited_for_until_it_is_visible() {
+    let mut world = World::start(Config::default()).await;
+    world.read().await;
+    let lag = Duration::from_millis(1_500);
+    let lags = lag..lag + Duration::from_millis(1);
+    world.tenant.set_replication_delay(lags);
+    world.tenant.set_faults(Faults {
+        lost_answer: 1.0,
+        ..Faults::default()
+    });
+    let World { tenant, target, .. } = &mut world;
+    let calm = async {
+        while tenant.seen().lost_answers == 0 {
+            tokio::task::yield_now().await;
+        }
+        tenant.set_faults(Faults::default());
+    };
+    let (leave, mut outcomes) = (Leave::default(), Vec::new());
+    let mut report = |_, outcome| outcomes.push(outcome);
+    let export = target.export(vec![create_group("staff")], &leave, &mut report);
+    let (result, ()) = tokio::join!(export, calm);
+    result.unwrap();
+    assert_all_done(&outcomes);
+    assert_eq!(world.tenant.groups().len(), 1);
     world.assert_clean();
 }
 
@@ -463,4 +491,49 @@ async fn a_permit_withdrawn_in_the_middle_starts_no_further_request() {
     assert_eq!(done + not_sent, 400, "answers under way were waited for");
     assert!(done <= 80, "four batches may be under way: {done}");
     assert_eq!(world.tenant.users().len(), done);
+}
+
+#[tokio::test]
+async fn a_permission_that_the_application_lacks_is_not_blamed_on_the_object() {
+    let without = |name: &str| {
+        let all = plumbline_lab::tenant::DEFAULT_PERMISSIONS.map(str::to_owned);
+        all.into_iter().filter(|held| held != name).collect()
+    };
+    let cases = [
+        ("User.ReadWrite.All", create_user("ada")),
+        ("Group.ReadWrite.All", create_group("staff")),
+    ];
+    for (name, operation) in cases {
+        let permissions = without(name);
+        let mut world = World::start(Config {
+            permissions,
+            ..Config::default()
+        })
+        .await;
+        world.read().await;
+        let outcomes = world.export(vec![operation]).await;
+        let Outcome::Refused { reason, message } = &outcomes[0] else {
+            panic!("{outcomes:?}");
+        };
+        assert_eq!(*reason, Reason::PermissionMissing);
+        assert!(message.contains(name), "{message}");
+    }
+    // With the permission it is the object: nobody but the right administrators may disable an administrator.
+    let mut world = World::start(Config::default()).await;
+    world.read().await;
+    let id = id_of(&world.export(vec![create_user("ada")]).await[0]);
+    world.tenant.assign_role(&id.0, "Global Administrator");
+    let outcomes = world
+        .export(vec![operation(Class::User, "ada", Change::Disable)])
+        .await;
+    assert!(
+        matches!(
+            &outcomes[0],
+            Outcome::Refused {
+                reason: Reason::Privileged,
+                ..
+            }
+        ),
+        "{outcomes:?}"
+    );
 }

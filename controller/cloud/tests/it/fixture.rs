@@ -17,7 +17,7 @@ use plumbline_engine::{
     anchor::Anchor,
     entry::Class,
     operation::{Change, Operation, Outcome},
-    port::{Observation, Permit, Target as _, TargetRead},
+    port::{Cursor, ObjectChange, Observation, Permit, Removal, Target as _, TargetRead},
     target::{Mark, TargetId, TargetObject, Value, Values},
 };
 use plumbline_lab::tenant::{Config, LabTenant};
@@ -124,9 +124,13 @@ impl World {
     }
 
     pub(crate) async fn read(&mut self) -> Read {
+        self.read_after(None).await
+    }
+
+    pub(crate) async fn read_after(&mut self, cursor: Option<&Cursor>) -> Read {
         let mut read = Read::default();
         self.target
-            .read(&request(), &mut |event| read.take(event))
+            .read(&request(), cursor, &mut |event| read.take(event))
             .await
             .unwrap();
         assert!(read.ended);
@@ -199,6 +203,10 @@ pub(crate) fn request() -> TargetRead {
 /// What a read brought.
 #[derive(Default)]
 pub(crate) struct Read {
+    pub(crate) complete: bool,
+    pub(crate) changes: Vec<ObjectChange>,
+    pub(crate) removals: Vec<Removal>,
+    pub(crate) cursor: Option<Cursor>,
     pub(crate) domains: BTreeSet<String>,
     pub(crate) objects: Vec<TargetObject>,
     pub(crate) deleted: Vec<TargetObject>,
@@ -210,12 +218,20 @@ impl Read {
     pub(crate) fn take(&mut self, event: Observation) {
         assert!(!self.ended);
         match event {
-            Observation::Begin => {}
+            // A delta that was refused begins again.
+            Observation::Begin { complete } => {
+                *self = Self {
+                    complete,
+                    ..Self::default()
+                }
+            }
             Observation::Domains(domains) => self.domains = domains,
             Observation::Batch(objects) => self.objects.extend(objects),
             Observation::Deleted(objects) => self.deleted.extend(objects),
             Observation::RolesReadable(readable) => self.roles = Some(readable),
-            Observation::End => self.ended = true,
+            Observation::Changed(changes) => self.changes.extend(changes),
+            Observation::Removed(removals) => self.removals.extend(removals),
+            Observation::End { cursor } => (self.cursor, self.ended) = (cursor, true),
         }
     }
 

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod delta;
 mod export;
 mod fixture;
 mod pace;

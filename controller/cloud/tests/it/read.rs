@@ -133,7 +133,7 @@ async fn a_refused_listing_is_an_error_without_end() {
     let mut read = Read::default();
     let error = world
         .target
-        .read(&request(), &mut |event| read.take(event))
+        .read(&request(), None, &mut |event| read.take(event))
         .await
         .unwrap_err();
     assert_eq!(error.reason(), Reason::AccessDenied);
@@ -170,7 +170,10 @@ async fn an_undefined_mark_names_the_command_that_defines_it() {
     let session = std::sync::Arc::new(crate::fixture::session(&tenant, auth));
     let mut target =
         plumbline_cloud::GraphTarget::new(session, plumbline_cloud::Settings::default());
-    let error = target.read(&request(), &mut |_| {}).await.unwrap_err();
+    let error = target
+        .read(&request(), None, &mut |_| {})
+        .await
+        .unwrap_err();
     assert!(matches!(error, GraphError::MarkNotDefined { .. }));
     assert_eq!(error.reason(), Reason::MarkNotDefined);
     assert_eq!(target.probe().await.unwrap().mark_attribute, None);
@@ -192,5 +195,5 @@ async fn an_undefined_mark_names_the_command_that_defines_it() {
             .collect::<Vec<_>>(),
         ["RoleManagement.Read.Directory"]
     );
-    target.read(&request(), &mut |_| {}).await.unwrap();
+    target.read(&request(), None, &mut |_| {}).await.unwrap();
 }

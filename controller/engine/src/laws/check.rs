@@ -541,6 +541,7 @@ pub(super) fn configuration(
     };
     let limit = limit(tight);
     Configuration {
+        drift: crate::drift::DriftPolicy::Correct,
         owner: OWNER.to_owned(),
         connectors: vec![ConnectorSettings {
             name: "ldap".to_owned(),

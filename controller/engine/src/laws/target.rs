@@ -151,12 +151,12 @@ impl Model {
 
     pub(super) fn read(&self) -> Vec<Observation> {
         vec![
-            Observation::Begin,
+            Observation::Begin { complete: true },
             Observation::Domains(BTreeSet::from(["x.example".to_owned()])),
             Observation::RolesReadable(true),
             Observation::Batch(self.live.values().cloned().collect()),
             Observation::Deleted(self.deleted.values().cloned().collect()),
-            Observation::End,
+            Observation::End { cursor: None },
         ]
     }
 

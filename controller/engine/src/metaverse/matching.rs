@@ -18,7 +18,7 @@ use crate::{
     reason::Reason,
     target::{Mark, Value, Values},
     unique::{self, Absence},
-    view::{texts, value_key},
+    target_view::{texts, value_key},
 };
 
 impl Metaverse {

@@ -17,7 +17,8 @@ use crate::{
     plan::{Counts, Unsupported},
     scope::Decided,
     space::Spaces,
-    view::TargetView,
+    target::TargetId,
+    target_view::TargetView,
 };
 
 mod joining;
@@ -219,6 +220,13 @@ impl Metaverse {
     pub(crate) fn identity_of(&self, spaces: &Spaces, anchor: &Anchor) -> Option<u32> {
         let mut found = spaces.by_anchor(anchor).into_iter();
         found.find(|slot| self.is_identity(*slot))
+    }
+
+    /// Where the object of an anchor is.
+    pub(crate) fn id(&self, spaces: &Spaces, view: &TargetView, anchor: &Anchor) -> Option<TargetId> {
+        let identity = self.identity_of(spaces, anchor);
+        let found = identity.and_then(|slot| self.found(slot).1);
+        view.id(found.or_else(|| view.by_mark(anchor).first().copied())?)
     }
 
     pub(crate) fn scope_counts(&self, at: usize) -> ScopeCounts {

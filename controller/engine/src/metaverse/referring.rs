@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use super::{Metaverse, References, Standing, World, update::Work};
 use crate::{
     anchor::Anchor, configuration::Configuration, entry::Class, mapping::Mapping, space::Spaces,
-    view::State,
+    target_view::State,
 };
 
 impl Metaverse {

@@ -64,8 +64,8 @@ pub(crate) struct ConnectorSpace {
     missing: BTreeMap<Anchor, Doubt>,
     /// DNs below which everything should be listed.
     listings: BTreeSet<String>,
-    /// Entries whose DN another entry has taken, and the name that was theirs.
-    displaced: BTreeMap<u32, u32>,
+    /// Entries whose DN another entry has taken in this read, and what was below them then.
+    displaced: BTreeMap<u32, Vec<u32>>,
     pub(crate) cursor: Option<Cursor>,
     /// Attributes with DNs that lead somewhere, in lower case.
     links: BTreeSet<String>,

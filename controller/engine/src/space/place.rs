@@ -199,7 +199,7 @@ impl Spaces {
         let below = if !respelled || planted(Fault::ChildrenStay) {
             Vec::new()
         } else if name == NONE {
-            self.below_displaced(slot, connector)
+            self.below_displaced(slot, connector, old)
         } else {
             self.names.below(name)
         };
@@ -223,16 +223,19 @@ impl Spaces {
         respelled && !old.is_empty() && !stays
     }
 
-    /// What lies below an entry whose DN another one took in this read, and was not read below that one.
-    fn below_displaced(&mut self, slot: u32, connector: u16) -> Vec<u32> {
-        let Some(space) = self.connectors.get_mut(usize::from(connector)) else {
+    /// What lay below an entry when another one took its DN in this read, and was not read since.
+    fn below_displaced(&mut self, slot: u32, connector: u16, old: &str) -> Vec<u32> {
+        let (Some(space), Ok(old)) = (
+            self.connectors.get_mut(usize::from(connector)),
+            Dn::parse(old),
+        ) else {
             return Vec::new();
         };
-        let (name, generation) = (space.displaced.remove(&slot), space.generation);
-        let mut below = name.map_or(Vec::new(), |name| self.names.below(name));
+        let generation = space.generation;
+        let mut below = space.displaced.remove(&slot).unwrap_or_default();
         below.retain(|child| {
-            let child = self.slots.get(*child as usize);
-            child.is_some_and(|child| child.seen < generation)
+            let seen = self.slots.get(*child as usize).map_or(0, |child| child.seen);
+            seen < generation && self.dn(*child).is_some_and(|dn| dn.is_within(&old))
         });
         below
     }
@@ -295,13 +298,14 @@ impl Spaces {
         };
         let mut name = self.names.number(connector, dn);
         let other = self.names.slot(name).filter(|other| *other != slot);
+        let below = other.map_or(Vec::new(), |_| self.names.below(name));
         let Some(space) = self.connectors.get_mut(usize::from(connector)) else {
             return;
         };
         space.former.remove(&name);
         space.displaced.remove(&slot);
         if let Some(other) = other {
-            space.displaced.insert(other, name);
+            space.displaced.insert(other, below);
             if let Some(record) = self.slots.get_mut(other as usize) {
                 record.name = NONE;
             }
@@ -310,9 +314,6 @@ impl Spaces {
                 self.aliases.entry(other).or_default().push(name);
                 let fresh = self.names.number(connector, dn);
                 self.names.adopt(name, fresh);
-                if let Some(space) = self.connectors.get_mut(usize::from(connector)) {
-                    space.displaced.insert(other, fresh);
-                }
                 name = fresh;
             }
         }

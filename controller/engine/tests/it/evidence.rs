@@ -39,12 +39,12 @@ fn read(engine: &mut Engine, connector: &str, entries: &[Entry], minutes: i64, w
 
 fn look(engine: &mut Engine, objects: &[TargetObject], minutes: i64) -> (Plan, Option<Timestamp>) {
     for event in [
-        Observation::Begin,
+        Observation::Begin { complete: true },
         Observation::Domains(BTreeSet::from(["x.test".to_owned()])),
         Observation::RolesReadable(true),
         Observation::Batch(objects.to_vec()),
         Observation::Deleted(vec![]),
-        Observation::End,
+        Observation::End { cursor: None },
     ] {
         engine.observe(event, at(minutes));
     }

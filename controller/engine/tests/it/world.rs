@@ -13,6 +13,7 @@ use plumbline_engine::{
         Scope,
     },
     dn::Written,
+    drift::DriftPolicy,
     engine::Engine,
     entry::{Attributes, Class, Entry, EntryKind, ServerType},
     mapping::Mapping,
@@ -93,6 +94,7 @@ pub(crate) fn configuration(adopt: Adopt) -> Configuration {
         floor: 5,
     };
     Configuration {
+        drift: DriftPolicy::Correct,
         owner: OWNER.into(),
         connectors: vec![ConnectorSettings {
             name: "corp".into(),
@@ -147,12 +149,12 @@ impl World {
             .import("corp", Import::Batch(self.entries.clone()));
         self.engine.import("corp", Import::End { cursor: None });
         for event in [
-            Observation::Begin,
+            Observation::Begin { complete: true },
             Observation::Domains(BTreeSet::from(["x.test".to_owned()])),
             Observation::RolesReadable(self.roles_readable),
             Observation::Batch(self.objects.clone()),
             Observation::Deleted(self.deleted.clone()),
-            Observation::End,
+            Observation::End { cursor: None },
         ] {
             self.engine.observe(event, at);
         }

@@ -115,7 +115,7 @@ fn look(key: &Key, file: &Path) -> Result<Known, WorldError> {
             _ => {}
         },
         Recorded::Observe(of, event, at) if of == *key => {
-            known.observed |= matches!(event, Observation::End);
+            known.observed |= matches!(event, Observation::End { .. });
             known.at = known.at.max(at);
         }
         _ => {}

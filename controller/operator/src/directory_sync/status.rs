@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use plumbline_crds::{
-    ConnectorSummary, DirectorySync, DirectorySyncStatus, HoldSummary, Mode, PlanCounts,
-    PlanSummary, Quarantine, QuarantinedObject, SyncCounts, Unsupported,
+    ConnectorSummary, DirectorySync, DirectorySyncStatus, Drift, DriftPolicy, DriftedObject,
+    HoldSummary, Mode, PlanCounts, PlanSummary, Quarantine, QuarantinedObject, SyncCounts,
+    Unsupported,
 };
 use plumbline_engine::{operation::ChangeKind, plan::Plan, reason::Reason};
 
@@ -38,6 +39,10 @@ pub fn status(
             |plan| holds(plan, &previous.holds),
         ),
         quarantine: plan.map(quarantine).or(previous.quarantine),
+        drift: match sync.spec.drift_policy {
+            DriftPolicy::Correct => None,
+            DriftPolicy::Report => plan.map(drift).or(previous.drift),
+        },
         unsupported: plan
             .map(|plan| Unsupported {
                 contacts: count(plan.unsupported.contacts),
@@ -197,6 +202,18 @@ fn quarantine(plan: &Plan) -> Quarantine {
         });
     Quarantine {
         count: count(plan.quarantine.len()),
+        sample: sample.collect(),
+    }
+}
+
+fn drift(plan: &Plan) -> Drift {
+    let sample = plan.drift.iter().take(SAMPLE).map(|object| DriftedObject {
+        anchor: cut(&object.anchor.to_string(), 256),
+        attributes: object.attributes.iter().take(64).cloned().collect(),
+        since: Time(object.since),
+    });
+    Drift {
+        count: count(plan.drift.len()),
         sample: sample.collect(),
     }
 }

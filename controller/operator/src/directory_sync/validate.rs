@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use plumbline_crds::{AttributeMapping, SoftMatch, UserDeprovision};
 use plumbline_engine::{
     configuration::{Adopt, Configuration, ConnectorSettings, Deprovision, Guard, Limit, Matching},
+    drift::DriftPolicy,
     entry::{Class, ServerType},
     mapping::{Mapping, Override},
     plan::Digest,
@@ -91,6 +92,10 @@ pub fn validate(
         deprovision_user: match spec.deprovision.user {
             UserDeprovision::Disable => Deprovision::Disable,
             UserDeprovision::Delete => Deprovision::Delete,
+        },
+        drift: match spec.drift_policy {
+            plumbline_crds::DriftPolicy::Correct => DriftPolicy::Correct,
+            plumbline_crds::DriftPolicy::Report => DriftPolicy::Report,
         },
         guard: Guard {
             deletions: limit(

@@ -8,14 +8,18 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use plumbline_cloud::GraphTarget;
 use plumbline_crds::Mode;
 use plumbline_engine::{
-    engine::Engine, entry::ServerType, operation::Outcome, plan::Plan, port::Target as _,
+    engine::Engine,
+    entry::ServerType,
+    operation::Outcome,
+    plan::Plan,
+    port::{Observation, Target as _},
     reason::Reason,
 };
 use tokio::sync::watch;
@@ -39,6 +43,8 @@ use crate::{
     world::Key,
 };
 
+/// How long deltas are trusted before the target is read completely again.
+const VERIFY: Duration = Duration::from_secs(24 * 3600);
 /// How long to wait after a failure before trying again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -84,6 +90,7 @@ impl Sync {
             report: sender,
             engine: None,
             target: None,
+            verified: None,
         };
         Self {
             input,
@@ -100,6 +107,8 @@ struct Worker {
     engine: Option<SharedEngine>,
     /// Our view of the tenant, and the connection it was made over.
     target: Option<(Arc<GraphTarget>, GraphTarget)>,
+    /// When the target was last read completely.
+    verified: Option<Instant>,
 }
 
 impl Worker {
@@ -261,9 +270,18 @@ impl Worker {
                 &mut slot.insert((connection, sibling)).1
             }
         };
-        let request = lock(engine).target_read();
+        let (request, cursor) = {
+            let engine = lock(engine);
+            let due = self.verified.is_none_or(|at| at.elapsed() >= VERIFY);
+            let cursor = engine.target_cursor().filter(|_| !due).cloned();
+            (engine.target_read(), cursor)
+        };
+        let mut whole = false;
         let result = target
-            .read(&request, &mut |event| {
+            .read(&request, cursor.as_ref(), &mut |event| {
+                if let Observation::Begin { complete } = event {
+                    whole = complete;
+                }
                 let now = Timestamp::now();
                 if let Some(record) = &self.context.record {
                     record.observe(&self.key, &event, now);
@@ -271,9 +289,19 @@ impl Worker {
                 lock(engine).observe(event, now);
             })
             .await;
+        if whole && result.is_ok() {
+            info!(cursor = cursor.is_some(), "the tenant was read completely");
+            self.verified = Some(Instant::now());
+        }
         if let Err(error) = result {
             parts.tenant.kick();
             return Err(Problem::of(&error));
+        }
+        // In the middle of a read nobody may leave. Where the target takes longer to list than the interval, nobody ever would.
+        for (name, connector) in &parts.connectors {
+            let mut state = connector.state.clone();
+            let at_rest = state.wait_for(|state| state.finished == state.started);
+            at_rest.await.map_err(|_| gone(name))?;
         }
         let (plan, wake) = lock(engine).plan(Timestamp::now());
         Ok((Arc::new(plan), wake))

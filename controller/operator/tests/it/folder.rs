@@ -14,14 +14,15 @@ use serde_json::Value;
 
 const READER: &str = "cn=reader,dc=corp,dc=example,dc=com";
 
-struct Lab {
-    directory: Directory,
-    tenant: LabTenant,
+pub(crate) struct Lab {
+    pub(crate) directory: Directory,
+    pub(crate) tenant: LabTenant,
     folder: tempfile::TempDir,
 }
 
 impl Lab {
-    async fn start(mode: &str) -> Self {
+    /// `mode` of the DirectorySync, with what else is to be set in its spec: `Apply, suspend: true`.
+    pub(crate) async fn start(mode: &str) -> Self {
         let company = Company::generate(7, 40, Dialect::OpenLdap);
         let mut config = Config::new(Profile::OpenLdap, &company.base_dn());
         config.entries = company.entries();
@@ -41,7 +42,7 @@ impl Lab {
         lab
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
@@ -77,7 +78,7 @@ impl Lab {
         }
     }
 
-    async fn plumbline(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn plumbline(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plumbline"));
         command
             .args(arguments)
@@ -91,7 +92,7 @@ impl Lab {
     }
 
     /// Requests that would change something at the tenant.
-    fn writes(&self) -> usize {
+    pub(crate) fn writes(&self) -> usize {
         self.tenant
             .log()
             .iter()

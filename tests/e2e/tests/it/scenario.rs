@@ -46,6 +46,7 @@ pub(crate) fn bad_day(seed: u64) -> Config {
             lost_answer: 0.02,
             concurrency_error: 0.01,
             empty_page: 0.01,
+            delta_replay: 0.05,
         },
         ..calm(seed)
     }

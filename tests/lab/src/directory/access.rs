@@ -10,6 +10,7 @@ pub struct Account {
     pub(crate) password: String,
     pub(crate) may_write: bool,
     pub(crate) sees_deleted: bool,
+    pub(crate) replicates: bool,
     pub(crate) size_limit: Option<usize>,
     pub(crate) admin_limit: Option<usize>,
     pub(crate) refused: Option<u16>,
@@ -25,6 +26,7 @@ impl Account {
             password: password.to_owned(),
             may_write: false,
             sees_deleted: false,
+            replicates: false,
             size_limit: None,
             admin_limit: None,
             refused: None,
@@ -43,6 +45,13 @@ impl Account {
     #[must_use]
     pub fn seeing_deleted(mut self) -> Self {
         self.sees_deleted = true;
+        self
+    }
+
+    /// AD: has the right Replicating Directory Changes on the domain head.
+    #[must_use]
+    pub fn replicating(mut self) -> Self {
+        self.replicates = true;
         self
     }
 

@@ -7,7 +7,7 @@
 use ldap3_proto::proto::LdapResultCode;
 
 use super::dn::Dn;
-use super::entry::Entry;
+use super::entry::{self, Entry};
 use super::modify::{generalized_time, print_uuid, random_uuid};
 use super::refusal::Refusal;
 use super::schema;
@@ -150,14 +150,27 @@ pub(crate) fn is_system_only(attribute: &str) -> bool {
 }
 
 /// The name of the NTDS Settings object.
-pub(crate) fn service_name(base: &str) -> String {
+pub(crate) fn service_name(store: &Store) -> String {
+    let (server, base) = (store.server, store.render(&store.base));
     format!(
-        "CN=NTDS Settings,CN=DC1,CN=Servers,CN=Default-First-Site-Name,CN=Sites,CN=Configuration,{base}"
+        "CN=NTDS Settings,CN={server},CN=Servers,CN=Default-First-Site-Name,CN=Sites,CN=Configuration,{base}"
     )
+}
+
+/// The objects of this domain controller in the configuration: its server and its NTDS Settings.
+pub(crate) fn service_objects(store: &Store) -> [Entry; 2] {
+    let settings = service_name(store);
+    let server = settings.split_once(',').map_or("", |(_, server)| server);
+    [
+        classes(server, &["top", "server"]),
+        classes(&settings, &["top", "applicationSettings", "nTDSDSA"])
+            .with("invocationId", store.invocation.to_vec()),
+    ]
 }
 
 /// What the server gives a new object.
 pub(crate) fn stamp_new(store: &mut Store, stored: &mut Stored) {
+    complete_classes(stored);
     store.usn += 1;
     let usn = store.usn.to_string();
     let class = category(stored);
@@ -196,6 +209,30 @@ pub(crate) fn stamp_new(store: &mut Store, stored: &mut Stored) {
     stored.set("uSNChanged", usn);
     stored.set("whenCreated", generalized_time(".0"));
     stored.set("whenChanged", generalized_time(".0"));
+    store.note(stored);
+    store.note_name(stored);
+}
+
+/// AD adds the classes that a single given class derives from, and returns all of them, the most derived last.
+fn complete_classes(stored: &mut Stored) {
+    let chain: &[&str] = match stored.values("objectClass") {
+        [class] => match class.to_ascii_lowercase().as_slice() {
+            b"user" => &["top", "person", "organizationalPerson", "user"],
+            b"contact" => &["top", "person", "organizationalPerson", "contact"],
+            b"computer" => &["top", "person", "organizationalPerson", "user", "computer"],
+            b"group" => &["top", "group"],
+            b"organizationalunit" => &["top", "organizationalUnit"],
+            b"container" => &["top", "container"],
+            _ => return,
+        },
+        _ => return,
+    };
+    if let Some(attribute) = entry::find_mut(&mut stored.attributes, "objectClass") {
+        attribute.values = chain
+            .iter()
+            .map(|class| class.as_bytes().to_vec())
+            .collect();
+    }
 }
 
 fn category(stored: &Stored) -> &'static str {
@@ -254,20 +291,13 @@ pub(crate) fn found(store: &mut Store) -> Result<(), Refusal> {
         "CN=Sites",
         "CN=Default-First-Site-Name,CN=Sites",
         "CN=Servers,CN=Default-First-Site-Name,CN=Sites",
-        "CN=DC1,CN=Servers,CN=Default-First-Site-Name,CN=Sites",
     ] {
         entries.push(classes(
             &format!("{name},{configuration}"),
             &["top", "container"],
         ));
     }
-    entries.push(
-        classes(
-            &service_name(&base),
-            &["top", "applicationSettings", "nTDSDSA"],
-        )
-        .with("invocationId", random_uuid().to_vec()),
-    );
+    entries.extend(service_objects(store));
     for each in schema::attribute_types(Profile::Ad) {
         let single = if each.single_valued(Profile::Ad) {
             "TRUE"

@@ -154,7 +154,7 @@ pub(crate) fn normalize(syntax: Syntax, value: &[u8]) -> Option<Vec<u8>> {
     match syntax {
         Syntax::Octets => Some(value.to_vec()),
         Syntax::Text | Syntax::Identifier => text().map(|text| fold(text).into_bytes()),
-        Syntax::ExactText | Syntax::Time => text().map(|text| {
+        Syntax::ExactText | Syntax::Time | Syntax::ChangeNumber => text().map(|text| {
             let words: Vec<&str> = text.split_whitespace().collect();
             words.join(" ").into_bytes()
         }),
@@ -231,7 +231,10 @@ fn any_value(
 /// slapd's schema gives an ordering rule to few attributes; AD orders all of them.
 fn ordered(profile: Profile, attribute: &str) -> Option<()> {
     let syntax = schema::attribute_type(profile, attribute)?.syntax;
-    let has_rule = matches!(syntax, Syntax::Time | Syntax::Uuid | Syntax::Integer);
+    let has_rule = matches!(
+        syntax,
+        Syntax::Time | Syntax::Uuid | Syntax::Integer | Syntax::ChangeNumber
+    );
     (has_rule || profile == Profile::Ad).then_some(())
 }
 
@@ -285,7 +288,9 @@ fn substrings(
         }
         Syntax::Name | Syntax::Integer | Syntax::Boolean | Syntax::Uuid => None,
         Syntax::Telephone => normalize(syntax, bytes),
-        Syntax::ExactText | Syntax::Time | Syntax::Octets => Some(bytes.to_vec()),
+        Syntax::ExactText | Syntax::Time | Syntax::ChangeNumber | Syntax::Octets => {
+            Some(bytes.to_vec())
+        }
     };
     let value = match syntax {
         Syntax::Text | Syntax::Identifier => normalize(syntax, value)?,

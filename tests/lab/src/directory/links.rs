@@ -6,7 +6,7 @@ use super::dn::Dn;
 use super::store::Store;
 
 /// Forward attributes and, where AD has one, the backward attribute.
-const LINKED: [(&str, &str); 3] = [
+pub(crate) const LINKED: [(&str, &str); 3] = [
     ("member", "memberOf"),
     ("manager", "directReports"),
     ("managedBy", "managedObjects"),

@@ -6,9 +6,14 @@
 
 mod access;
 mod active_directory;
+mod ber;
+mod change_log;
+mod content_sync;
+mod dirsync;
 mod dn;
 mod entry;
 mod fault;
+mod feed;
 mod filter;
 mod ldif;
 mod links;
@@ -16,6 +21,8 @@ mod modify;
 mod range;
 mod refusal;
 mod rename;
+mod replica;
+mod replication;
 mod root_dse;
 mod schema;
 mod search;
@@ -42,6 +49,7 @@ pub use fault::Fault;
 pub use ldif::{LdifError, read_changes, read_entries, write_changes, write_entries};
 pub use range::MAX_VALUE_RANGE;
 pub use refusal::Refusal;
+pub use replica::Snapshot;
 pub use search::MAX_PAGE_SIZE;
 pub use store::Store;
 
@@ -121,6 +129,8 @@ pub struct Directory {
 pub(crate) struct World {
     pub(crate) profile: Profile,
     inner: Mutex<Inner>,
+    /// Moves with each change of the content.
+    pub(crate) changed: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -129,11 +139,18 @@ pub(crate) struct Inner {
     pub(crate) accounts: Vec<Account>,
     pub(crate) faults: Faults,
     pub(crate) require_tls: bool,
+    /// The most objects on a page of DirSync.
+    pub(crate) dirsync_page: usize,
 }
 
 impl World {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the persistent searches.
+    pub(crate) fn notify(&self) {
+        self.changed.send_modify(|change| *change += 1);
     }
 }
 
@@ -155,10 +172,16 @@ impl Directory {
             accounts,
             faults: Faults::default(),
             require_tls,
+            dirsync_page: MAX_PAGE_SIZE,
         };
+        Self::serve(inner, ports).await
+    }
+
+    async fn serve(inner: Inner, ports: (u16, u16)) -> Result<Self, StartError> {
         let world = Arc::new(World {
-            profile,
+            profile: inner.store.profile,
             inner: Mutex::new(inner),
+            changed: watch::Sender::new(0),
         });
         let ca = TestCa::new("Plumbline lab directory CA")?;
         let acceptor = TlsAcceptor::from(ca.issue(&["localhost", "127.0.0.1"])?.server_config()?);
@@ -205,7 +228,9 @@ impl Directory {
 
     /// Applies one change as the server itself would; what a client may not write (`entryUUID`, …) may be given.
     pub fn apply(&self, change: &Change) -> Result<(), Refusal> {
-        self.world.lock().store.apply(change)
+        self.world.lock().store.apply(change)?;
+        self.world.notify();
+        Ok(())
     }
 
     /// Applies changes in order until one is refused.
@@ -215,7 +240,9 @@ impl Directory {
 
     /// Reads or changes the content directly.
     pub fn with_store<T>(&self, work: impl FnOnce(&mut Store) -> T) -> T {
-        work(&mut self.world.lock().store)
+        let done = work(&mut self.world.lock().store);
+        self.world.notify();
+        done
     }
 
     /// All entries with their stored attributes, parents first.
@@ -251,6 +278,33 @@ impl Directory {
     /// Grants or takes the right to list tombstones.
     pub fn show_deleted(&self, account: &str, visible: bool) {
         self.change_account(account, |account| account.sees_deleted = visible);
+    }
+
+    /// Grants or takes the right Replicating Directory Changes.
+    pub fn grant_replication(&self, account: &str, granted: bool) {
+        self.change_account(account, |account| account.replicates = granted);
+    }
+
+    /// The most objects on a page of DirSync, instead of 1,000.
+    pub fn limit_dirsync_page(&self, objects: usize) {
+        self.world.lock().dirsync_page = objects;
+    }
+
+    /// How many changes the session log of slapd keeps, instead of 10,000 (`syncprov-sessionlog`); 0 is none.
+    pub fn limit_session_log(&self, changes: u64) {
+        self.world.lock().store.changes.limit(changes);
+    }
+
+    /// Whether a cookie that the session log does not cover is refused with e-syncRefreshRequired (4096) unless the
+    /// client hints that it can reload (`syncprov-reloadhint`).
+    pub fn refuse_stale_cookies(&self, refuse: bool) {
+        self.world.lock().store.reload_hint = refuse;
+    }
+
+    /// Restarts the server: connections end, and the session log of slapd is empty.
+    pub fn restart(&self) {
+        self.world.lock().store.changes.restart();
+        self.disconnect_all();
     }
 
     fn change_account(&self, name: &str, change: impl FnOnce(&mut Account)) {

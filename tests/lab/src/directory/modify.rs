@@ -68,6 +68,7 @@ impl Store {
         if let Some(stored) = self.entries.get_mut(&id) {
             stored.attributes = attributes;
         }
+        self.note_references(id);
         Ok(())
     }
 
@@ -288,6 +289,9 @@ impl Store {
                     .find(|each| !is_auxiliary(each))
                     .cloned();
                 stored.set("structuralObjectClass", class.unwrap_or_default());
+                if stored.values("entryCSN").is_empty() {
+                    stored.set("entryCSN", self.changes.next_csn());
+                }
                 stored.set("createTimestamp", generalized_time(""));
                 stored.set("modifyTimestamp", generalized_time(""));
             }
@@ -297,11 +301,15 @@ impl Store {
     /// What every write of an entry changes.
     pub(crate) fn stamp_changed(&mut self, stored: &mut Stored) {
         match self.profile {
-            Profile::OpenLdap => stored.set("modifyTimestamp", generalized_time("")),
+            Profile::OpenLdap => {
+                stored.set("modifyTimestamp", generalized_time(""));
+                stored.set("entryCSN", self.changes.next_csn());
+            }
             Profile::Ad => {
                 self.usn += 1;
                 stored.set("uSNChanged", self.usn.to_string());
                 stored.set("whenChanged", generalized_time(".0"));
+                self.note(stored);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A result other than success, as it goes back to the client (RFC 4511 §4.1.9, appendix A).
 
-use ldap3_proto::proto::LdapResultCode;
+use ldap3_proto::proto::{LdapResult, LdapResultCode};
 use thiserror::Error;
 
 use super::Profile;
@@ -22,6 +22,15 @@ impl Refusal {
             code,
             matched: String::new(),
             message: message.into(),
+        }
+    }
+
+    pub(crate) fn into_result(self) -> LdapResult {
+        LdapResult {
+            code: self.code,
+            matcheddn: self.matched,
+            message: self.message,
+            referral: Vec::new(),
         }
     }
 

@@ -75,6 +75,9 @@ impl Store {
             }
         }
         self.stamp_changed(&mut renamed);
+        if self.profile == Profile::Ad {
+            self.note_name(&mut renamed);
+        }
         self.entries.insert(id, renamed);
         self.relocate(id, parent, name);
         Ok(())

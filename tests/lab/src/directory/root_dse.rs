@@ -15,10 +15,16 @@ pub(crate) const PAGED_RESULTS: &str = "1.2.840.113556.1.4.319";
 pub(crate) const MANAGE_DSA_IT: &str = "2.16.840.1.113730.3.4.2";
 pub(crate) const SHOW_DELETED: &str = "1.2.840.113556.1.4.417";
 pub(crate) const DOMAIN_SCOPE: &str = "1.2.840.113556.1.4.1339";
+/// MS-ADTS §3.1.1.3.4.1.3.
+pub(crate) const DIRSYNC: &str = "1.2.840.113556.1.4.841";
+/// RFC 4533 §2.2.
+pub(crate) const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 /// RFC 4511 §4.14.
 pub(crate) const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
 /// RFC 4532.
 pub(crate) const WHO_AM_I: &str = "1.3.6.1.4.1.4203.1.11.3";
+/// RFC 3909.
+pub(crate) const CANCEL: &str = "1.3.6.1.1.8";
 
 /// An entry that is not kept but made when asked for: attributes, each with whether it is operational.
 pub(crate) type Synthetic = Vec<(Attribute, bool)>;
@@ -38,11 +44,14 @@ pub(crate) fn root_dse(store: &Store) -> Synthetic {
             ),
             (Attribute::new("namingContexts", [base]), true),
             (
-                Attribute::new("supportedControl", [MANAGE_DSA_IT, PAGED_RESULTS]),
+                Attribute::new(
+                    "supportedControl",
+                    [MANAGE_DSA_IT, PAGED_RESULTS, SYNC_REQUEST],
+                ),
                 true,
             ),
             (
-                Attribute::new("supportedExtension", [START_TLS, WHO_AM_I]),
+                Attribute::new("supportedExtension", [START_TLS, WHO_AM_I, CANCEL]),
                 true,
             ),
             // all operational attributes, absolute filters
@@ -66,12 +75,13 @@ pub(crate) fn root_dse(store: &Store) -> Synthetic {
                 .iter()
                 .flat_map(|rdn| rdn.0.iter().map(|ava| ava.value.clone()))
                 .collect();
-            let host = format!("dc1.{}", names.join("."));
+            let server = store.server.to_lowercase();
+            let host = format!("{server}.{}", names.join("."));
             let one = |name: &str, value: &str| (Attribute::new(name, [value]), false);
             vec![
                 one("currentTime", &generalized_time(".0")),
                 one("subschemaSubentry", &format!("CN=Aggregate,{schema}")),
-                one("dsServiceName", &service_name(&base)),
+                one("dsServiceName", &service_name(store)),
                 (
                     Attribute::new("namingContexts", [base.as_str(), &configuration, &schema]),
                     false,
@@ -83,7 +93,13 @@ pub(crate) fn root_dse(store: &Store) -> Synthetic {
                 (
                     Attribute::new(
                         "supportedControl",
-                        [PAGED_RESULTS, SHOW_DELETED, MANAGE_DSA_IT, DOMAIN_SCOPE],
+                        [
+                            PAGED_RESULTS,
+                            SHOW_DELETED,
+                            MANAGE_DSA_IT,
+                            DOMAIN_SCOPE,
+                            DIRSYNC,
+                        ],
                     ),
                     false,
                 ),
@@ -97,7 +113,7 @@ pub(crate) fn root_dse(store: &Store) -> Synthetic {
                 one(
                     "ldapServiceName",
                     &format!(
-                        "{}:dc1$@{}",
+                        "{}:{server}$@{}",
                         names.join("."),
                         names.join(".").to_uppercase()
                     ),
@@ -133,6 +149,7 @@ pub(crate) fn subschema(store: &Store) -> Synthetic {
             Syntax::Telephone => "50",
             Syntax::Uuid => "1.3.6.1.1.16.1",
             Syntax::Identifier => "38",
+            Syntax::ChangeNumber => "1.3.6.1.4.1.4203.666.11.2.1",
         };
         let syntax = if syntax.len() > 2 {
             syntax.to_owned()

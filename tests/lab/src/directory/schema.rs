@@ -24,6 +24,8 @@ pub(crate) enum Syntax {
     /// Spaces and hyphens do not count.
     Telephone,
     Uuid,
+    /// A change sequence number of slapd.
+    ChangeNumber,
     Identifier,
 }
 
@@ -207,7 +209,10 @@ const fn row(
 }
 
 use In::{Ad, Both, Neither, OpenLdap};
-use Syntax::{Boolean, ExactText, Identifier, Integer, Name, Octets, Telephone, Text, Time, Uuid};
+use Syntax::{
+    Boolean, ChangeNumber, ExactText, Identifier, Integer, Name, Octets, Telephone, Text, Time,
+    Uuid,
+};
 use Usage::{Operational, User};
 
 /// name, alias, OID, syntax, known in, single-valued in, usage
@@ -311,6 +316,8 @@ const ROWS: &[Row] = &[
     row("isSingleValued", "", "1.2.840.113556.1.2.33", Boolean, Ad, Both, User),
     row("parentGUID", "", "1.2.840.113556.1.4.1224", Octets, Ad, Both, Operational),
     row("entryUUID", "", "1.3.6.1.1.16.4", Uuid, OpenLdap, Both, Operational),
+    row("entryCSN", "", "1.3.6.1.4.1.4203.666.1.7", ChangeNumber, OpenLdap, Both, Operational),
+    row("contextCSN", "", "1.3.6.1.4.1.4203.666.1.25", ChangeNumber, OpenLdap, Neither, Operational),
     row("entryDN", "", "1.3.6.1.1.20", Name, OpenLdap, Both, Operational),
     row("creatorsName", "", "2.5.18.3", Name, OpenLdap, Both, Operational),
     row("modifiersName", "", "2.5.18.4", Name, OpenLdap, Both, Operational),

@@ -227,7 +227,7 @@ fn subordinate(store: &Store) -> Vec<String> {
     ]
 }
 
-fn anonymous(profile: Profile) -> Refusal {
+pub(crate) fn anonymous(profile: Profile) -> Refusal {
     match profile {
         // What an access list without `disclose` makes of it.
         Profile::OpenLdap => Refusal::new(LdapResultCode::NoSuchObject, ""),

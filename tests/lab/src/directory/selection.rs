@@ -116,6 +116,11 @@ impl Selection {
             .collect()
     }
 
+    /// Whether an attribute is asked for, by name or by its class.
+    pub(crate) fn includes(&self, name: &str) -> bool {
+        self.wants(name).0
+    }
+
     fn wants(&self, name: &str) -> (bool, Option<Range>) {
         let mut parts = name.split(';');
         let base = parts.next().unwrap_or_default();

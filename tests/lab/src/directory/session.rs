@@ -1,6 +1,7 @@
 //! One client connection: bind, StartTLS, and each operation in turn.
 //!
-//! Operations are answered one after another, so an abandon always comes too late (RFC 4511 §4.11 allows that).
+//! Operations are answered one after another, so an abandon comes too late (RFC 4511 §4.11 allows that) but for a
+//! persistent search.
 //! Page cookies live and die with the connection, as they do on slapd and Windows.
 
 use std::collections::HashMap;
@@ -14,16 +15,19 @@ use ldap3_proto::proto::{
     LdapSearchResultReference,
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
 
 use super::access::Account;
 use super::active_directory::is_system_only;
+use super::content_sync::Persist;
 use super::entry::{Attribute, Change, Entry, Modification, Operation};
+use super::feed::disturbed;
 use super::filter::Filter;
 use super::refusal::Refusal;
-use super::root_dse::{DOMAIN_SCOPE, START_TLS, WHO_AM_I};
+use super::root_dse::{CANCEL, DIRSYNC, DOMAIN_SCOPE, START_TLS, SYNC_REQUEST, WHO_AM_I};
 use super::schema::{self, Usage};
 use super::search::{Position, Query, compare, search};
-use super::wire::{self, Request, WireError};
+use super::wire::{self, FeedControl, Request, WireError};
 use super::{Profile, World};
 
 /// Why a connection ends.
@@ -47,27 +51,37 @@ struct OpenPage {
 /// What a connection knows.
 #[derive(Debug)]
 pub(crate) struct Session {
-    world: Arc<World>,
+    pub(crate) world: Arc<World>,
     secure: bool,
-    account: Option<usize>,
+    pub(crate) account: Option<usize>,
     pages: HashMap<Vec<u8>, OpenPage>,
     pages_given: u64,
+    /// The pages of DirSync sent since the last one that was the last.
+    pub(crate) dirsync_pages: usize,
+    pub(crate) persists: Vec<Persist>,
+    changed: watch::Receiver<u64>,
 }
 
-enum Reply {
+pub(crate) enum Reply {
     Messages(Vec<LdapMsg>),
+    /// These, these bytes, and the line is cut.
+    Broken(Vec<LdapMsg>, &'static [u8]),
     StartTls(LdapMsg),
     Drop,
 }
 
 impl Session {
     pub(crate) fn new(world: Arc<World>, secure: bool) -> Self {
+        let changed = world.changed.subscribe();
         Self {
             world,
             secure,
             account: None,
             pages: HashMap::new(),
             pages_given: 0,
+            dirsync_pages: 0,
+            persists: Vec::new(),
+            changed,
         }
     }
 
@@ -81,8 +95,17 @@ impl Session {
             let request = match wire::decode(&mut buffer) {
                 Ok(Some(request)) => request,
                 Ok(None) => {
-                    if stream.read_buf(&mut buffer).await? == 0 {
-                        return Ok(End::Closed);
+                    let following = !self.persists.is_empty();
+                    tokio::select! {
+                        read = stream.read_buf(&mut buffer) => if read? == 0 {
+                            return Ok(End::Closed);
+                        },
+                        _ = self.changed.changed(), if following => {
+                            let messages = self.follow();
+                            if !self.send(&mut stream, messages).await? {
+                                return Ok(End::Closed);
+                            }
+                        }
                     }
                     continue;
                 }
@@ -97,6 +120,13 @@ impl Session {
             let (messages, upgrade) = match self.answer(request) {
                 Reply::Messages(messages) => (messages, false),
                 Reply::StartTls(message) => (vec![message], true),
+                Reply::Broken(messages, end) => {
+                    if self.send(&mut stream, messages).await? {
+                        stream.write_all(end).await?;
+                        stream.flush().await?;
+                    }
+                    return Ok(End::Closed);
+                }
                 Reply::Drop => return Ok(End::Closed),
             };
             if !self.send(&mut stream, messages).await? {
@@ -140,9 +170,11 @@ impl Session {
         let Request {
             message: LdapMsg { msgid, op, ctrl },
             filter,
+            feeds,
         } = request;
         let one = |op: LdapOp| Reply::Messages(vec![LdapMsg::new(msgid, op)]);
-        let refused = self.unknown_critical(&ctrl);
+        let searching = matches!(op, LdapOp::SearchRequest(_));
+        let refused = self.unknown_critical(&ctrl, &feeds, searching);
         match op {
             LdapOp::BindRequest(bind) => one(LdapOp::BindResponse(LdapBindResponse {
                 res: result(self.bind(&bind)),
@@ -156,7 +188,7 @@ impl Session {
                         Refusal::new(LdapResultCode::ProtocolError, "the filter cannot be read");
                     one(LdapOp::SearchResultDone(result(Err(refusal))))
                 }
-                (None, Some(filter)) => self.search(msgid, request, filter, &ctrl),
+                (None, Some(filter)) => self.search(msgid, request, filter, &ctrl, &feeds),
             },
             LdapOp::CompareRequest(request) => {
                 let mut inner = self.world.lock();
@@ -239,39 +271,51 @@ impl Session {
                 self.write(refused, &Change::Delete { dn }),
             ))),
             // No answer is due to an abandon; what remains are answers, which no client sends.
-            LdapOp::AbandonRequest(_) => Reply::Messages(Vec::new()),
+            LdapOp::AbandonRequest(id) => {
+                self.persists.retain(|each| each.msgid != id);
+                Reply::Messages(Vec::new())
+            }
             _ => Reply::Drop,
         }
     }
 
     /// unavailableCriticalExtension for the first critical control that is not known here.
-    fn unknown_critical(&self, controls: &[LdapControl]) -> Option<Refusal> {
+    fn unknown_critical(
+        &self,
+        controls: &[LdapControl],
+        feeds: &[FeedControl],
+        searching: bool,
+    ) -> Option<Refusal> {
         let ad = self.world.profile == Profile::Ad;
-        let oid = controls.iter().find_map(|control| match control {
-            LdapControl::ShowDeleted { criticality } => {
-                (*criticality && !ad).then(|| "1.2.840.113556.1.4.417".to_owned())
-            }
-            LdapControl::Unknown {
-                oid, criticality, ..
-            } => (*criticality && !(ad && oid == DOMAIN_SCOPE)).then(|| oid.clone()),
-            LdapControl::SyncRequest { criticality, .. } => {
-                criticality.then(|| "1.3.6.1.4.1.4203.1.9.1.1".to_owned())
-            }
-            LdapControl::SearchOptions { criticality, .. } => {
-                criticality.then(|| "1.2.840.113556.1.4.1338".to_owned())
-            }
-            LdapControl::SdFlags { criticality, .. } => {
-                criticality.then(|| "1.2.840.113556.1.4.801".to_owned())
-            }
-            LdapControl::ExtendedDn { criticality, .. } => {
-                criticality.then(|| "1.2.840.113556.1.4.529".to_owned())
-            }
-            // Whether these are critical is not told; they change what an answer means, so they count as such.
-            LdapControl::AdDirsync { .. } => Some("1.2.840.113556.1.4.841".to_owned()),
-            LdapControl::ServerSort { .. } => Some("1.2.840.113556.1.4.473".to_owned()),
-            // Paged results and ManageDsaIT are known, the rest appears in answers only.
-            _ => None,
-        })?;
+        let offered = if ad { DIRSYNC } else { SYNC_REQUEST };
+        let feed = feeds
+            .iter()
+            .find(|feed| feed.critical && !(searching && feed.oid == offered))
+            .map(|feed| feed.oid.to_owned());
+        let known = || {
+            controls.iter().find_map(|control| match control {
+                LdapControl::ShowDeleted { criticality } => {
+                    (*criticality && !ad).then(|| "1.2.840.113556.1.4.417".to_owned())
+                }
+                LdapControl::Unknown {
+                    oid, criticality, ..
+                } => (*criticality && !(ad && oid == DOMAIN_SCOPE)).then(|| oid.clone()),
+                LdapControl::SearchOptions { criticality, .. } => {
+                    criticality.then(|| "1.2.840.113556.1.4.1338".to_owned())
+                }
+                LdapControl::SdFlags { criticality, .. } => {
+                    criticality.then(|| "1.2.840.113556.1.4.801".to_owned())
+                }
+                LdapControl::ExtendedDn { criticality, .. } => {
+                    criticality.then(|| "1.2.840.113556.1.4.529".to_owned())
+                }
+                // Whether it is critical is not told; it changes what an answer means, so it counts as such.
+                LdapControl::ServerSort { .. } => Some("1.2.840.113556.1.4.473".to_owned()),
+                // Paged results and ManageDsaIT are known, the rest appears in answers only.
+                _ => None,
+            })
+        };
+        let oid = feed.or_else(known)?;
         let message = if ad {
             format!(
                 "00000057: LdapErr: DSID-0C09085B, comment: Error processing control {oid}, data 0, v4563"
@@ -348,7 +392,7 @@ impl Session {
         Err(Refusal::new(LdapResultCode::InvalidCredentials, message))
     }
 
-    fn extended(&self, msgid: i32, request: &LdapExtendedRequest) -> Reply {
+    fn extended(&mut self, msgid: i32, request: &LdapExtendedRequest) -> Reply {
         let answer = |res: LdapResult, value: Option<Vec<u8>>| {
             let name = (request.name == START_TLS).then(|| START_TLS.to_owned());
             LdapMsg::new(
@@ -371,6 +415,12 @@ impl Session {
                 let value = name.map(|name| format!("dn:{name}")).unwrap_or_default();
                 Reply::Messages(vec![answer(result(Ok(())), Some(value.into_bytes()))])
             }
+            CANCEL if self.world.profile == Profile::OpenLdap => {
+                let (canceled, outcome) = self.cancel(request.value.as_deref());
+                let mut messages: Vec<LdapMsg> = canceled.into_iter().collect();
+                messages.push(answer(result(outcome), None));
+                Reply::Messages(messages)
+            }
             _ => {
                 let refusal = Refusal::new(
                     LdapResultCode::ProtocolError,
@@ -387,12 +437,14 @@ impl Session {
         request: LdapSearchRequest,
         filter: Filter,
         controls: &[LdapControl],
+        feeds: &[FeedControl],
     ) -> Reply {
         let done = |result: LdapResult| LdapMsg::new(msgid, LdapOp::SearchResultDone(result));
         let world = Arc::clone(&self.world);
         let mut inner = world.lock();
         let inner = &mut *inner;
-        if !request.base.is_empty() {
+        let request_is_root = request.base.is_empty();
+        if !request_is_root {
             if inner.faults.take_reset() {
                 return Reply::Drop;
             }
@@ -401,6 +453,24 @@ impl Session {
                 return Reply::Messages(vec![done(result(Err(refusal)))]);
             }
         }
+        let feed = feeds
+            .iter()
+            .find(|feed| feed.oid == DIRSYNC && world.profile == Profile::Ad);
+        if let Some(feed) = feed {
+            return self.dirsync(inner, msgid, &request, &filter, feed);
+        }
+        let feed = feeds
+            .iter()
+            .find(|feed| feed.oid == SYNC_REQUEST && world.profile == Profile::OpenLdap);
+        if let Some(feed) = feed
+            && !request_is_root
+        {
+            let paged = controls.iter().find_map(|each| match each {
+                LdapControl::SimplePagedResults { size, .. } => usize::try_from(*size).ok(),
+                _ => None,
+            });
+            return self.content_sync(inner, msgid, &request, &filter, feed, paged);
+        }
         let paged = controls.iter().find_map(|control| match control {
             LdapControl::SimplePagedResults { size, cookie } => {
                 Some((usize::try_from(*size).unwrap_or_default(), cookie))
@@ -408,6 +478,7 @@ impl Session {
             _ => None,
         });
         let mut number = 1;
+        let mut repeated = None;
         let page = match paged {
             None => None,
             Some((size, cookie)) if cookie.is_empty() => {
@@ -439,6 +510,9 @@ impl Session {
                 if let Some(between_pages) = &mut inner.faults.between_pages {
                     between_pages(&mut inner.store, open.number);
                 }
+                if inner.faults.take_repeated_cookie() {
+                    repeated = Some(cookie.clone());
+                }
                 Some((size, open.position))
             }
         };
@@ -468,9 +542,15 @@ impl Session {
         }));
         let mut last = done(result(found.refusal.map_or(Ok(()), Err)));
         if paged.is_some() {
+            let at = query.page.map(|(_, position)| position).unwrap_or_default();
             let cookie = found.next.map(|position| {
                 self.pages_given += 1;
-                let cookie = [self.pages_given.to_be_bytes(), rand::random()].concat();
+                let (cookie, position) = if let Some(cookie) = repeated {
+                    (cookie, at)
+                } else {
+                    let fresh = [self.pages_given.to_be_bytes(), rand::random()].concat();
+                    (fresh, position)
+                };
                 self.pages.insert(
                     cookie.clone(),
                     OpenPage {
@@ -488,7 +568,7 @@ impl Session {
             });
         }
         messages.push(last);
-        Reply::Messages(messages)
+        disturbed(inner, request_is_root, messages)
     }
 
     fn bad_cookie(&self) -> Refusal {
@@ -547,22 +627,15 @@ impl Session {
             let message = format!("{name}: no user modification allowed");
             return Err(Refusal::new(LdapResultCode::ConstraintViolation, message));
         }
-        inner.store.apply(change)
+        inner.store.apply(change)?;
+        self.world.notify();
+        Ok(())
     }
 }
 
-fn result(outcome: Result<(), Refusal>) -> LdapResult {
-    let Refusal {
-        code,
-        matched,
-        message,
-    } = outcome
+pub(crate) fn result(outcome: Result<(), Refusal>) -> LdapResult {
+    outcome
         .err()
-        .unwrap_or_else(|| Refusal::new(LdapResultCode::Success, String::new()));
-    LdapResult {
-        code,
-        matcheddn: matched,
-        message,
-        referral: Vec::new(),
-    }
+        .unwrap_or_else(|| Refusal::new(LdapResultCode::Success, String::new()))
+        .into_result()
 }

@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ldap3_proto::proto::LdapResultCode;
 
 use super::Profile;
+use super::change_log::ChangeLog;
 use super::dn::{self, Ava, Dn, Escaping, Rdn};
 use super::entry::{self, Attribute, Change, Entry};
+use super::modify::random_uuid;
 use super::refusal::Refusal;
+use super::replication::Metadata;
 use super::schema;
 use super::{active_directory, ldif, links::Links};
 
@@ -22,12 +25,14 @@ pub(crate) struct Stored {
     /// The key of `dn`, kept because each search looks at all of them.
     pub(crate) key: String,
     pub(crate) attributes: Vec<Attribute>,
+    /// AD: when each attribute and linked value was written.
+    pub(crate) metadata: Metadata,
     /// Inserted without checks: given out as it is, nothing computed is added.
     pub(crate) raw: Option<String>,
 }
 
 /// Everything in the directory.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) profile: Profile,
     pub(crate) base: Dn,
@@ -41,7 +46,15 @@ pub struct Store {
     pub(crate) next: u64,
     /// AD: highestCommittedUSN.
     pub(crate) usn: u64,
+    /// AD: the name of this domain controller.
+    pub(crate) server: &'static str,
+    /// AD: this incarnation of the database, and what it has of others.
+    pub(crate) invocation: [u8; 16],
+    pub(crate) up_to_date: BTreeMap<[u8; 16], u64>,
     pub(crate) next_rid: u32,
+    /// slapd: what changed, and whether a cookie that the session log does not cover is refused (`syncprov-reloadhint`).
+    pub(crate) changes: ChangeLog,
+    pub(crate) reload_hint: bool,
     links: Option<std::sync::Arc<Links>>,
 }
 
@@ -52,6 +65,7 @@ impl Stored {
             key: dn.key(),
             dn,
             attributes,
+            metadata: Metadata::default(),
             raw: None,
         }
     }
@@ -101,7 +115,12 @@ impl Store {
             children: HashMap::new(),
             next: 1,
             usn: 0,
+            server: "DC1",
+            invocation: random_uuid(),
+            up_to_date: BTreeMap::new(),
             next_rid: 1103,
+            changes: ChangeLog::new(),
+            reload_hint: false,
             links: None,
         };
         store.base = store.spell(&store.base);
@@ -126,11 +145,22 @@ impl Store {
         for id in added {
             store.settle_references(id, false)?;
         }
+        store.changes.restart();
         Ok(store)
     }
 
     /// Applies one change under the rules of the profile.
     pub fn apply(&mut self, change: &Change) -> Result<(), Refusal> {
+        let named = match change {
+            Change::Add(entry) => &entry.dn,
+            Change::Modify { dn, .. } | Change::Rename { dn, .. } | Change::Delete { dn } => dn,
+        };
+        let known = self.parse(named).ok().and_then(|name| self.find(&name));
+        let gone = match (change, known) {
+            (Change::Delete { .. }, Some(id)) => self.entries.get(&id).cloned(),
+            _ => None,
+        };
+        let added = self.next;
         let done = match change {
             Change::Add(entry) => self.add(entry).and_then(|id| {
                 self.settle_references(id, true)
@@ -146,6 +176,9 @@ impl Store {
             Change::Delete { dn } => self.delete(dn),
         };
         self.links = None;
+        if done.is_ok() {
+            self.log_change(known.unwrap_or(added), known.is_none(), gone.as_ref());
+        }
         done
     }
 
@@ -154,10 +187,16 @@ impl Store {
     pub fn insert_raw(&mut self, entry: &Entry) -> Result<(), Refusal> {
         let name = self.parse(&entry.dn)?;
         let parent = self.parent_of(&name)?;
-        self.place(Stored {
+        let mut stored = Stored {
             raw: Some(entry.dn.clone()),
             ..Stored::new(parent, name, entry.attributes.clone())
-        })?;
+        };
+        if self.profile == Profile::Ad {
+            self.usn += 1;
+            self.note(&mut stored);
+            self.note_name(&mut stored);
+        }
+        self.place(stored)?;
         self.links = None;
         Ok(())
     }

@@ -69,7 +69,11 @@ pub(crate) fn bury(store: &mut Store, id: u64) -> Result<(), Refusal> {
         buried.set("lastKnownParent", parent);
     }
     store.stamp_changed(&mut buried);
+    store.note_name(&mut buried);
+    // Its links go without a trace, as do those that lead to it.
+    buried.metadata.values.clear();
     store.entries.insert(id, buried);
+    store.forget_references(id);
     // First the references go, then the object gets its new name: nothing may follow it.
     store.follow(&HashMap::from([(before, None)]));
     let Some(above) = store.entries.get(&container) else {

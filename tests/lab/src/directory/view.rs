@@ -8,7 +8,12 @@ use super::links::Links;
 use super::schema;
 use super::store::{Store, Stored};
 
-const COMPUTED_OPENLDAP: &[&str] = &["entryDN", "subschemaSubentry", "hasSubordinates"];
+const COMPUTED_OPENLDAP: &[&str] = &[
+    "entryDN",
+    "subschemaSubentry",
+    "hasSubordinates",
+    "contextCSN",
+];
 const COMPUTED_AD: &[&str] = &[
     "name",
     "distinguishedName",
@@ -62,6 +67,8 @@ impl View<'_> {
                 }
                 .into(),
             ),
+            "contextCSN" if self.stored.parent.is_none() => text(self.store.changes.csn.clone()),
+            "contextCSN" => Vec::new(),
             "name" => {
                 let ava = self.stored.dn.0.first().and_then(|rdn| rdn.0.first());
                 ava.map(|ava| vec![ava.value.clone().into_bytes()])

@@ -64,6 +64,17 @@ pub struct Faults {
     pub concurrency_error: f64,
     /// A page without values that has a next link.
     pub empty_page: f64,
+    /// A round of delta query that also repeats what the round before gave.
+    pub delta_replay: f64,
+}
+
+/// How a delta token is refused, after which everything must be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeltaReset {
+    /// 400 `syncStateNotFound`: the token is too old.
+    SyncStateNotFound,
+    /// 410 `resyncRequired`, with a `Location` to begin at.
+    ResyncRequired,
 }
 
 /// The tenant at its start.
@@ -92,6 +103,7 @@ pub struct Config {
     /// Most objects in a page, whatever `$top` asks for.
     pub page_size_cap: usize,
     pub token_lifetime: Duration,
+    pub delta_token_life: Duration,
     /// `onPremisesSyncEnabled` of the organization: whether Microsoft's own sync feeds this tenant.
     pub on_premises_sync: bool,
 }
@@ -128,6 +140,7 @@ impl Default for Config {
             seed: 1,
             page_size_cap: 999,
             token_lifetime: Duration::from_secs(3_599),
+            delta_token_life: Duration::from_secs(7 * 86_400),
             on_premises_sync: false,
         }
     }

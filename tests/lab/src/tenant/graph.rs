@@ -15,7 +15,7 @@ use super::openapi::{Operation, Wrong};
 use super::query::{self, Query};
 use super::state::{Call, State};
 use super::store::Kind;
-use super::{application, deleted, group, link, organization, privilege, throttle, user};
+use super::{application, deleted, delta, group, link, organization, privilege, throttle, user};
 
 /// A request as it came, on its own or as a batch part.
 #[derive(Debug)]
@@ -228,6 +228,8 @@ fn perform(state: &mut State, call: &Call) -> Outcome {
     match (call.method.as_str(), call.template.as_str()) {
         ("GET", "/users") => user::list(state, call),
         ("POST", "/users") => user::create(state, call),
+        ("GET", "/users/delta") => delta::answer(state, call, Kind::User),
+        ("GET", "/groups/delta") => delta::answer(state, call, Kind::Group),
         ("GET", "/users/{user-id}") => user::get(state, call),
         ("PATCH", "/users/{user-id}") => user::update(state, call),
         ("DELETE", "/users/{user-id}") => user::delete(state, call),

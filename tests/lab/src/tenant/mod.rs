@@ -12,6 +12,7 @@ mod application;
 mod batch;
 mod config;
 mod deleted;
+mod delta;
 mod graph;
 mod group;
 mod inspect;
@@ -43,7 +44,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-pub use config::{Config, DEFAULT_PERMISSIONS, Domain, Faults, Quota};
+pub use config::{Config, DEFAULT_PERMISSIONS, DeltaReset, Domain, Faults, Quota};
 pub use inspect::InsertError;
 pub use log::{Request, Seen, Violation};
 pub use openapi::SpecificationError;
@@ -261,6 +262,18 @@ impl LabTenant {
     /// The range from which the delay of each later write is drawn.
     pub fn set_replication_delay(&self, range: std::ops::Range<Duration>) {
         self.state().config.replication_delay = range;
+    }
+
+    /// From now on every delta token issued so far is refused in this way.
+    pub fn reset_delta_tokens(&self, reset: DeltaReset) {
+        for token in self.state().deltas.values_mut() {
+            token.reset = Some(reset);
+        }
+    }
+
+    /// How long delta tokens live; seven days at first.
+    pub fn set_delta_token_life(&self, life: Duration) {
+        self.state().config.delta_token_life = life;
     }
 
     pub fn set_page_size_cap(&self, cap: usize) {

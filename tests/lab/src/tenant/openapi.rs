@@ -193,6 +193,7 @@ impl Specification {
             return Ok(());
         };
         let known = |name: &str| {
+            let name = name.strip_suffix("@delta").unwrap_or(name);
             name.starts_with('@') || name.starts_with("extension_") || schema.contains_key(name)
         };
         match value.keys().find(|name| !known(name)) {

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::answer::Answer;
 use super::config::{Config, Domain};
+use super::delta;
 use super::log::Log;
 use super::openapi::Specification;
 use super::page::Page;
@@ -89,6 +90,7 @@ pub(super) struct State {
     pub(super) throttle: Throttle,
     pub(super) log: Log,
     pub(super) pages: HashMap<String, Page>,
+    pub(super) deltas: HashMap<String, delta::Token>,
     pub(super) extensions: Vec<Extension>,
     pub(super) role_assignments: Vec<RoleAssignment>,
     /// Users whose sessions were revoked, in order.
@@ -119,6 +121,7 @@ impl State {
             throttle,
             log: Log::default(),
             pages: HashMap::new(),
+            deltas: HashMap::new(),
             extensions: Vec::new(),
             role_assignments: Vec::new(),
             revoked: Vec::new(),

@@ -104,6 +104,28 @@ pub(super) struct Object {
     /// What readers get until `settled`.
     before: Option<Version>,
     settled: Instant,
+    /// Properties that had a value at some time.
+    pub(super) ever: BTreeSet<String>,
+    /// The manager before the present one.
+    pub(super) last_manager: Option<String>,
+}
+
+/// Something that changed about an object, for delta query.
+#[derive(Debug, Clone)]
+pub(super) struct Event {
+    pub(super) id: String,
+    pub(super) kind: Kind,
+    pub(super) what: What,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum What {
+    /// It came, went to the bin, returned or was purged.
+    Presence,
+    Property(String),
+    Manager,
+    /// A member joined (`true`) or left.
+    Member(String, bool),
 }
 
 impl Object {
@@ -129,9 +151,27 @@ impl Object {
 pub(super) struct Store {
     pub(super) objects: BTreeMap<String, Object>,
     keys: HashMap<String, String>,
+    /// By the time at which readers see it.
+    journal: BTreeMap<(Instant, u64), Event>,
 }
 
 impl Store {
+    /// What became visible after `since` and until `until`.
+    pub(super) fn journal(&self, since: Instant, until: Instant) -> impl Iterator<Item = &Event> {
+        let range = (since, u64::MAX)..=(until, u64::MAX);
+        self.journal.range(range).map(|(_, event)| event)
+    }
+
+    fn note(&mut self, at: Instant, id: &str, kind: Kind, what: What) {
+        let event = Event {
+            id: id.to_owned(),
+            kind,
+            what,
+        };
+        let number = self.journal.len() as u64;
+        self.journal.insert((at, number), event);
+    }
+
     /// The first value of `version` that another object holds.
     pub(super) fn conflict(&self, id: &str, kind: Kind, version: &Version) -> Option<Clash> {
         keys_of(kind, version)
@@ -152,13 +192,17 @@ impl Store {
             self.keys.insert(key, id.clone());
         }
         let before = (!delay.is_zero()).then(Version::absent);
+        let settled = Instant::now() + delay;
         let object = Object {
             id: id.clone(),
             kind,
+            ever: version.properties.keys().cloned().collect(),
             truth: version,
             before,
-            settled: Instant::now() + delay,
+            settled,
+            last_manager: None,
         };
+        self.note(settled, &id, kind, What::Presence);
         self.objects.insert(id, object);
     }
 
@@ -177,18 +221,39 @@ impl Store {
             object.before = (!delay.is_zero()).then(|| object.truth.clone());
             object.settled = now + delay;
         }
+        let old = object.truth.clone();
         change(&mut object.truth);
+        object.ever.extend(object.truth.properties.keys().cloned());
+        if old.manager.is_some() {
+            object.last_manager.clone_from(&old.manager);
+        }
+        let (visible, kind) = (object.settled.max(now), object.kind);
+        let differences = differences(&old, &object.truth);
         for (_, key) in keys_of(object.kind, &object.truth) {
             self.keys.insert(key, id.to_owned());
+        }
+        for what in differences {
+            self.note(visible, id, kind, what);
         }
     }
 
     /// Removes an object for good, with every link to it.
     pub(super) fn purge(&mut self, id: &str) {
+        let now = Instant::now();
         if let Some(object) = self.objects.remove(id) {
             self.keys.retain(|_, holder| *holder != object.id);
+            self.note(now, id, object.kind, What::Presence);
         }
+        let mut unlinked = Vec::new();
         for object in self.objects.values_mut() {
+            let mut unlink = |what| unlinked.push((object.id.clone(), object.kind, what));
+            if object.truth.members.contains(id) {
+                unlink(What::Member(id.to_owned(), false));
+            }
+            if object.truth.manager.as_deref() == Some(id) {
+                unlink(What::Manager);
+                object.last_manager = Some(id.to_owned());
+            }
             for version in [Some(&mut object.truth), object.before.as_mut()]
                 .into_iter()
                 .flatten()
@@ -197,6 +262,9 @@ impl Store {
                 version.owners.remove(id);
                 version.manager = version.manager.take().filter(|manager| manager != id);
             }
+        }
+        for (holder, kind, what) in unlinked {
+            self.note(now, &holder, kind, what);
         }
     }
 
@@ -225,6 +293,25 @@ impl Store {
             move |object: &&Object| object.kind == kind && object.truth.presence == Presence::Live;
         self.objects.values().filter(live)
     }
+}
+
+fn differences(old: &Version, new: &Version) -> Vec<What> {
+    let names: BTreeSet<&String> = old.properties.keys().chain(new.properties.keys()).collect();
+    let changed = names
+        .into_iter()
+        .filter(|name| old.properties.get(*name) != new.properties.get(*name));
+    let mut whats: Vec<What> = changed.map(|name| What::Property(name.clone())).collect();
+    if old.presence != new.presence {
+        whats.push(What::Presence);
+    }
+    if old.manager != new.manager {
+        whats.push(What::Manager);
+    }
+    let joined = new.members.difference(&old.members);
+    whats.extend(joined.map(|peer| What::Member(peer.clone(), true)));
+    let left = old.members.difference(&new.members);
+    whats.extend(left.map(|peer| What::Member(peer.clone(), false)));
+    whats
 }
 
 /// The values of an object that no other may have. A deleted user keeps only its source anchor.

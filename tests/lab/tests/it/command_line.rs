@@ -11,6 +11,7 @@ use plumbline_lab::directory::{Attribute, Change, Entry, read_entries};
 pub(crate) type Content = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// A server as a command-line client reaches it.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) name: String,
@@ -108,6 +109,17 @@ pub(crate) fn assert_same(ours: &Content, theirs: &Content) {
             differing.push((dn, ours.get(dn), theirs.get(dn)));
         }
     }
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+/// Equal steps, or those that differ.
+pub(crate) fn assert_same_steps(ours: &[(String, Vec<String>)], theirs: &[(String, Vec<String>)]) {
+    assert_eq!(ours.len(), theirs.len());
+    let differing: Vec<_> = ours
+        .iter()
+        .zip(theirs)
+        .filter(|(ours, theirs)| ours != theirs)
+        .collect();
     assert!(differing.is_empty(), "{differing:#?}");
 }
 

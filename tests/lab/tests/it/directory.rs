@@ -14,6 +14,8 @@ use rustls::pki_types::pem::PemObject as _;
 
 mod active_directory;
 mod binding;
+mod content_sync;
+mod dirsync;
 mod fault;
 mod limit;
 mod search;

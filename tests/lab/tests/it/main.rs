@@ -10,8 +10,12 @@
 mod command_line;
 mod company;
 mod directory;
+mod dirsync;
 #[cfg(feature = "real-servers")]
 mod real_samba;
 #[cfg(feature = "real-servers")]
 mod real_slapd;
+mod sync;
+#[cfg(feature = "real-servers")]
+mod sync_transcript;
 mod tenant;

@@ -10,7 +10,9 @@ use std::process::Command;
 use plumbline_lab::company::{Company, Dialect};
 use plumbline_lab::directory::{Account, Config, Directory, Profile, write_changes};
 
-use crate::command_line::{Answer, Content, Target, a_year, assert_same};
+use crate::command_line::{Answer, Content, Target, a_year, assert_same, assert_same_steps};
+use crate::sync::Consumer;
+use crate::sync_transcript::Transcript;
 
 const PASSWORD: &str = "Adm1n-Pa55word!";
 const ADDRESS: &str = "127.0.0.41";
@@ -70,6 +72,20 @@ impl Slapd {
         let added = slapd.target.modify(&write_changes(&company.founding()));
         assert_eq!(added.code, 0, "{}", added.output);
         slapd
+    }
+}
+
+impl Slapd {
+    fn restart(&self) {
+        for command in ["down", "up"] {
+            let output = Command::new(&self.script)
+                .arg(command)
+                .arg(self.place.path().join("server"))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{said}");
+        }
     }
 }
 
@@ -405,4 +421,43 @@ async fn ldapsearch_reaches_the_embedded_directory_by_starttls_and_ldaps() {
         assert!(run(true), "{url}");
         assert!(!run(false), "{url} without the CA");
     }
+}
+
+async fn bound(target: &Target) -> ldap3::Ldap {
+    let (connection, mut ldap) = ldap3::LdapConnAsync::new(&target.url).await.unwrap();
+    tokio::spawn(connection.drive());
+    let bind = ldap.simple_bind(&target.name, &target.password).await;
+    bind.unwrap().success().unwrap();
+    ldap
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_synchronisation_tells_the_same_as_slapd_of_the_same_changes() {
+    let company = Company::generate(24, 5, Dialect::OpenLdap);
+    let base = company.base_dn();
+    let slapd = Slapd::start(&company);
+    let (directory, ours) = embedded(&company).await;
+    let mut transcripts = Vec::new();
+    for (target, own) in [(ours, true), (slapd.target.clone(), false)] {
+        let ldap = bound(&target).await;
+        let mut transcript = Transcript::start(target.clone(), &format!("ou=refresh,{base}"));
+        let mut consumer = transcript.refreshes(&ldap).await;
+        if own {
+            directory.restart();
+        } else {
+            slapd.restart();
+        }
+        let ldap = bound(&target).await;
+        transcript.after_restart(&ldap, &mut consumer).await;
+        let mut followed = Transcript::start(target, &format!("ou=persist,{base}"));
+        followed
+            .persist(
+                &ldap,
+                &Consumer::new(&followed.root.clone(), crate::sync_transcript::FILTER),
+            )
+            .await;
+        transcript.steps.extend(followed.steps);
+        transcripts.push(transcript.steps);
+    }
+    assert_same_steps(&transcripts[0], &transcripts[1]);
 }

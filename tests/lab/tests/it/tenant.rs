@@ -2,6 +2,7 @@
 
 mod batch;
 mod consistency;
+mod delta;
 mod group;
 mod limit;
 mod query;

@@ -169,6 +169,81 @@ async fn an_entry_that_moves_between_two_pages_is_missed_on_ad_and_found_on_slap
     }
 }
 
+/// One page of five: names, the claimed count, and the cookie, if the control can be read.
+async fn page(
+    ldap: &mut Ldap,
+    base: &str,
+    cookie: Vec<u8>,
+) -> (Vec<String>, Option<(i32, Vec<u8>)>) {
+    let control = ldap3::controls::PagedResults { size: 5, cookie };
+    let found = ldap
+        .with_controls(vec![RawControl::from(control)])
+        .search(base, Scope::Subtree, "(objectClass=*)", vec!["cn"])
+        .await
+        .unwrap();
+    let value = found.1.ctrls[0].1.val.clone().unwrap();
+    let read = ldap3_lber::Parser::new(5).parse(&value).ok();
+    let parts = read.and_then(|(_, tag)| tag.expect_constructed());
+    let control = parts.map(|parts| {
+        let bytes = |at: usize| parts[at].clone().expect_primitive().unwrap();
+        let size = bytes(0)
+            .iter()
+            .fold(0, |size, byte| size << 8 | i32::from(*byte));
+        (size, bytes(1))
+    });
+    (Read::new(found.0, found.1).names, control)
+}
+
+#[tokio::test]
+async fn a_page_can_repeat_its_cookie_lie_about_the_count_and_carry_a_broken_control() {
+    for profile in [Profile::OpenLdap, Profile::Ad] {
+        let world = World::start(profile, 20).await;
+        let (mut ldap, base) = (world.read().await, world.base());
+        let (_, control) = page(&mut ldap, &base, Vec::new()).await;
+        let (size, first) = control.unwrap();
+        assert_eq!(size, 0, "no count is told");
+        world.directory.inject(Fault::RepeatedCookie);
+        let (names, control) = page(&mut ldap, &base, first.clone()).await;
+        assert_eq!(control.unwrap().1, first);
+        world.directory.inject(Fault::FalseCount(3));
+        let (again, control) = page(&mut ldap, &base, first.clone()).await;
+        let (size, third) = control.unwrap();
+        assert_eq!(
+            (&again, size),
+            (&names, 3),
+            "{profile:?}: the same page again"
+        );
+        assert_ne!(third, first);
+        world.directory.inject(Fault::GarbledControl);
+        assert_eq!(page(&mut ldap, &base, third).await.1, None);
+        world.directory.inject(Fault::MissingEntries(2));
+        assert_eq!(page(&mut ldap, &base, Vec::new()).await.0.len(), 3);
+        assert_eq!(page(&mut ldap, &base, Vec::new()).await.0.len(), 5);
+    }
+}
+
+#[tokio::test]
+async fn a_range_can_have_fewer_values_than_it_says() {
+    let world = World::start(Profile::Ad, 30).await;
+    let mut ldap = world.read().await;
+    let group = world
+        .company
+        .dn(world.company.group_named("#general").unwrap())
+        .unwrap();
+    world.directory.inject(Fault::FewerValues);
+    for count in [2, 3] {
+        let read = search(
+            &mut ldap,
+            &group,
+            Scope::Base,
+            "(objectClass=*)",
+            &["member;range=0-2"],
+        )
+        .await;
+        assert_eq!(read.entries[&group]["member;range=0-2"].len(), count);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

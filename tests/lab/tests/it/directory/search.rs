@@ -169,7 +169,11 @@ async fn a_critical_control_that_is_unknown_is_refused_and_another_is_ignored() 
         let world = World::start(profile, 5).await;
         let mut ldap = world.read().await;
         for (crit, code) in [(true, 12), (false, 0)] {
-            for ctype in ["1.2.3.4.5", "1.3.6.1.4.1.4203.1.9.1.1"] {
+            let feed = match profile {
+                Profile::OpenLdap => "1.2.840.113556.1.4.841",
+                Profile::Ad => "1.3.6.1.4.1.4203.1.9.1.1",
+            };
+            for ctype in ["1.2.3.4.5", feed] {
                 let val = Some(vec![0x30, 3, 0x0a, 1, 1]);
                 let control = RawControl {
                     ctype: ctype.into(),

@@ -391,6 +391,7 @@ async fn a_client_in_a_hurry_meets_everything_that_a_stressed_run_must_see() {
         lost_answer: 0.02,
         concurrency_error: 0.02,
         empty_page: 0.0,
+        delta_replay: 0.0,
     };
     let write_quota = Quota {
         count: 30,

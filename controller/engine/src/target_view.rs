@@ -1,31 +1,30 @@
-//! The target view: what the target holds, as last read completely, with the confirmed writes of the last ten minutes laid over it.
+//! The target view: what the target holds, as last read completely and by the deltas since, with our confirmed writes laid over it.
 //!
 //! Objects are numbered and packed, and found by id, mark, immutable id and by the values that matching looks for. A read without
 //! its end changes nothing. What changed since the last plan is noted in the [`Seen`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{
     anchor::Anchor,
     entry::Class,
     fault::{Fault, planted},
     index::{Index, NONE, hash, short},
-    operation::Operation,
-    port::Observation,
+    operation::{Change, Operation},
+    overlay::{Held, Overlay, Slot},
+    port::{Cursor, Observation},
     space::Words,
-    target::{TargetId, TargetObject, Value, Values},
+    target::{Mark, TargetId, TargetObject, Value, Values},
 };
 
-mod effect;
+mod change;
 mod object;
+mod slot;
 
-use effect::Effect;
-pub(crate) use effect::normal;
-
-/// How long a confirmed write outweighs what is read.
-const CONFIRMED: SignedDuration = SignedDuration::from_mins(10);
+use slot::normalised;
+pub(crate) use slot::{normal, written};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum State {
@@ -55,8 +54,23 @@ struct Incoming {
     members: Option<Vec<u32>>,
 }
 
+/// A read that has not ended.
+#[derive(Debug)]
+enum Reading {
+    Everything(Everything),
+    Changes(Vec<Observation>),
+}
+
+/// Something about an object with a mark that someone else changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Touched {
+    pub(crate) mark: Mark,
+    pub(crate) slot: Slot,
+    pub(crate) before: Held,
+}
+
 #[derive(Debug, Default)]
-struct Reading {
+struct Everything {
     changed: HashMap<u32, Incoming>,
     domains: Option<BTreeSet<String>>,
     roles_readable: bool,
@@ -94,7 +108,9 @@ pub(crate) struct TargetView {
     domains: Option<BTreeSet<String>>,
     roles_readable: bool,
     complete: bool,
-    confirmed: Vec<(Timestamp, Effect)>,
+    cursor: Option<Cursor>,
+    overlay: Overlay,
+    touched: Vec<Touched>,
     owner: String,
     /// Attributes whose values matching looks for.
     keys: BTreeSet<String>,
@@ -147,69 +163,123 @@ impl TargetView {
         u32::try_from(self.objects.len()).unwrap_or(NONE)
     }
 
-    /// Takes an event of a read.
+    /// Takes an event of a read. A read without its end changes nothing.
     pub(crate) fn observe(&mut self, event: Observation, now: Timestamp) {
-        if matches!(event, Observation::Begin) {
-            self.generation += 1;
-            self.reading = Some(Reading::default());
-            return;
+        match (event, self.reading.take()) {
+            (Observation::Begin { complete: true }, _) => {
+                self.generation += 1;
+                self.reading = Some(Reading::Everything(Everything::default()));
+            }
+            (Observation::Begin { complete: false }, _) => {
+                self.reading = Some(Reading::Changes(Vec::new()));
+            }
+            (Observation::End { cursor }, Some(reading)) => self.end(reading, cursor, now),
+            (event, Some(Reading::Everything(mut reading))) => {
+                self.take(&mut reading, event);
+                self.reading = Some(Reading::Everything(reading));
+            }
+            (event, Some(Reading::Changes(mut events))) => {
+                events.push(event);
+                self.reading = Some(Reading::Changes(events));
+            }
+            (_, None) => {}
         }
-        let Some(mut reading) = self.reading.take() else {
-            return;
-        };
+    }
+
+    fn take(&mut self, reading: &mut Everything, event: Observation) {
         match event {
-            Observation::Begin => {}
             Observation::Domains(domains) => reading.domains = Some(domains),
             Observation::Batch(objects) => {
                 for object in objects {
-                    self.read(&mut reading, object, State::Live);
+                    self.read(reading, object, State::Live);
                 }
             }
             Observation::Deleted(objects) => {
                 for object in objects {
-                    self.read(&mut reading, object, State::Deleted);
+                    self.read(reading, object, State::Deleted);
                 }
             }
             Observation::RolesReadable(readable) => reading.roles_readable = readable,
-            Observation::End => return self.end(reading, now),
+            // These are of a delta, or no content.
+            Observation::Begin { .. }
+            | Observation::Changed(_)
+            | Observation::Removed(_)
+            | Observation::End { .. } => {}
         }
-        self.reading = Some(reading);
     }
 
-    fn read(&mut self, reading: &mut Reading, mut object: TargetObject, state: State) {
+    fn read(&mut self, reading: &mut Everything, mut object: TargetObject, state: State) {
         if state == State::Live {
-            object.attributes = object
-                .attributes
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, normal(Some(value))?)))
-                .collect();
+            object.attributes = normalised(object.attributes);
         }
         let handle = self.number(&object.id);
         let incoming = self.incoming_of(object, state);
         if let Some(object) = self.objects.get_mut(handle as usize) {
             object.seen = self.generation;
         }
-        if self.current(handle).as_ref() == Some(&incoming) {
+        if self.is(handle, &incoming) {
             reading.changed.remove(&handle);
         } else {
             reading.changed.insert(handle, incoming);
         }
     }
 
-    fn end(&mut self, reading: Reading, now: Timestamp) {
-        for handle in 0..self.count() {
-            let gone = self.objects.get(handle as usize).is_some_and(|object| {
-                object.seen < self.generation && object.state != State::Absent
-            });
-            if gone && let Some(id) = self.id(handle) {
-                let absent = Incoming {
-                    packed: object::pack_id(&id),
-                    state: State::Absent,
-                    manager: None,
-                    members: None,
-                };
-                self.replace(handle, absent);
+    fn end(&mut self, reading: Reading, cursor: Option<Cursor>, now: Timestamp) {
+        match reading {
+            Reading::Everything(reading) => self.end_everything(reading, now),
+            Reading::Changes(events) => {
+                for event in events {
+                    match event {
+                        Observation::Changed(changes) => {
+                            changes.into_iter().for_each(|change| self.change(change));
+                        }
+                        Observation::Removed(removals) => {
+                            removals.iter().for_each(|removal| self.remove(removal));
+                        }
+                        event => self.add(event),
+                    }
+                }
+                for (id, slot, said) in self.overlay.expire(now) {
+                    self.put(&id, slot, said);
+                }
             }
+        }
+        self.cursor = cursor;
+    }
+
+    /// What a delta brings whole.
+    fn add(&mut self, event: Observation) {
+        let mut brought = Everything {
+            domains: self.domains.take(),
+            roles_readable: self.roles_readable,
+            changed: HashMap::new(),
+        };
+        let before = (brought.domains.clone(), brought.roles_readable);
+        self.take(&mut brought, event);
+        for (handle, incoming) in brought.changed {
+            self.replace(handle, incoming);
+        }
+        self.seen.everything |= before != (brought.domains.clone(), brought.roles_readable);
+        (self.domains, self.roles_readable) = (brought.domains, brought.roles_readable);
+    }
+
+    fn end_everything(&mut self, reading: Everything, now: Timestamp) {
+        let gone = |object: &Object| {
+            object.seen < self.generation && object.state != State::Absent
+        };
+        let gone: Vec<u32> = (0..)
+            .zip(&self.objects)
+            .filter(|(_, object)| gone(object))
+            .map(|(handle, _)| handle)
+            .collect();
+        let others = gone.iter().chain(reading.changed.keys());
+        let live = others.filter(|handle| self.complete && self.state(**handle) == State::Live);
+        let before = live.filter_map(|handle| Some((*handle, self.whole(*handle)?)));
+        let mut before: Vec<(u32, TargetObject)> = before.collect();
+        before.retain(|(_, object)| object.mark.is_some());
+        before.sort_by(|a, b| a.1.id.cmp(&b.1.id));
+        for handle in gone {
+            self.remove_object(handle);
         }
         for (handle, incoming) in reading.changed {
             self.replace(handle, incoming);
@@ -219,13 +289,46 @@ impl TargetView {
             || self.roles_readable != reading.roles_readable;
         (self.domains, self.roles_readable) = (reading.domains, reading.roles_readable);
         self.complete = true;
-        self.confirmed
-            .retain(|(at, _)| now.duration_since(*at) < CONFIRMED);
-        let confirmed = std::mem::take(&mut self.confirmed);
-        for (_, effect) in &confirmed {
-            self.lay_over(effect);
+        self.overlay.expire(now);
+        let overlay = std::mem::take(&mut self.overlay);
+        for object in overlay.objects() {
+            self.add_if_missing(object);
         }
-        self.confirmed = confirmed;
+        for (id, slot, wrote) in overlay.writes() {
+            self.set(id, slot, wrote.clone());
+        }
+        self.overlay = overlay;
+        self.compare(before);
+    }
+
+    fn add_if_missing(&mut self, object: &TargetObject) {
+        let handle = self.number(&object.id);
+        if self.state(handle) != State::Live {
+            let incoming = self.incoming_of(object.clone(), State::Live);
+            self.replace(handle, incoming);
+        }
+    }
+
+    fn remove_object(&mut self, handle: u32) {
+        if let Some(id) = self.id(handle) {
+            let absent = Incoming {
+                packed: object::pack_id(&id),
+                state: State::Absent,
+                manager: None,
+                members: None,
+            };
+            self.replace(handle, absent);
+        }
+    }
+
+    /// From where the next read can go on.
+    pub(crate) fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref().filter(|_| self.complete)
+    }
+
+    /// What others changed of objects with a mark since this was last asked.
+    pub(crate) fn touched(&mut self) -> Vec<Touched> {
+        std::mem::take(&mut self.touched)
     }
 
     /// The target has been read completely at least once.
@@ -241,27 +344,58 @@ impl TargetView {
         id: TargetId,
         peer: Option<TargetId>,
         held: &Values,
+        enabled: &str,
         now: Timestamp,
     ) {
-        let enabled = self.enabled_attribute;
-        let Some(effect) = Effect::of(operation, id, peer, held, enabled) else {
+        if let Change::Create { mark, values } = &operation.change {
+            let mut attributes = values.clone();
+            attributes.extend(held.clone());
+            let user = operation.class == Class::User;
+            let object = TargetObject {
+                mark: Some(mark.clone()),
+                immutable_id: user.then(|| operation.anchor.immutable_id()),
+                attributes: normalised(attributes),
+                members: Some(Vec::new()),
+                ..TargetObject::blank(operation.class, id)
+            };
+            self.add_if_missing(&object);
+            self.overlay.created(object, now);
             return;
-        };
-        self.lay_over(&effect);
-        self.confirmed.push((now, effect));
+        }
+        for (slot, wrote) in written(operation, peer, held, enabled) {
+            let before = self.held(&id, &slot);
+            self.set(&id, &slot, wrote.clone());
+            self.overlay.wrote(&id, slot, wrote, before, now);
+        }
     }
 
     /// The target says that it is no longer there.
     pub(crate) fn forget(&mut self, id: &TargetId) {
-        let absent = Incoming {
-            packed: object::pack_id(id),
-            state: State::Absent,
-            manager: None,
-            members: None,
-        };
         let handle = self.number(id);
-        self.replace(handle, absent);
-        self.confirmed.retain(|(_, effect)| effect.object() != id);
+        self.remove_object(handle);
+        self.overlay.forget(id);
+    }
+
+    /// A live or deleted object with its references.
+    pub(crate) fn whole(&self, handle: u32) -> Option<TargetObject> {
+        let mut object = self.object(handle)?;
+        object.manager = self.manager(handle).and_then(|manager| self.id(manager));
+        let members = self.members(handle);
+        object.members = members.map(|all| all.iter().filter_map(|it| self.id(*it)).collect());
+        Some(object)
+    }
+
+    #[cfg(test)]
+    fn deleted(&self) -> impl Iterator<Item = u32> {
+        (0..self.count()).filter(|handle| self.state(*handle) == State::Deleted)
+    }
+
+    #[cfg(test)]
+    fn get(&self, id: &TargetId) -> Option<TargetObject> {
+        let handle = self.find(id)?;
+        let mut object = self.whole(handle)?;
+        object.members.iter_mut().for_each(|members| members.sort());
+        (self.state(handle) == State::Live).then_some(object)
     }
 
     /// The number of an id, which it gets if it has none.
@@ -463,8 +597,18 @@ impl TargetView {
         })
     }
 
+    /// Whether the object is so already.
+    fn is(&self, handle: u32, incoming: &Incoming) -> bool {
+        self.objects.get(handle as usize).is_some_and(|object| {
+            object.packed == incoming.packed
+                && object.state == incoming.state
+                && self.manager(handle) == incoming.manager
+                && self.members(handle) == incoming.members.as_deref()
+        })
+    }
+
     fn replace(&mut self, handle: u32, incoming: Incoming) {
-        if self.current(handle).as_ref() == Some(&incoming) {
+        if self.is(handle, &incoming) {
             return;
         }
         let before = (self.ours(handle), self.state(handle));
@@ -532,3 +676,6 @@ impl TargetView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
