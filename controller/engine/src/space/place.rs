@@ -199,10 +199,11 @@ impl Spaces {
         let below = if !respelled || planted(Fault::ChildrenStay) {
             Vec::new()
         } else if name == NONE {
-            self.below_displaced(slot, connector, old)
+            self.displaced_below(slot, connector)
         } else {
             self.names.below(name)
         };
+        let below = self.not_read_since(below, connector, old);
         let depth = Dn::parse(old).map_or(0, |old| old.depth());
         let moves: Vec<(u32, String)> = below
             .into_iter()
@@ -217,32 +218,52 @@ impl Spaces {
         for (child, text) in moves {
             let old = self.dn_text(child);
             let dn = Dn::parse(&text).ok();
+            let dn = dn.filter(|dn| !self.gives_way(child, connector, dn));
             self.place(child, dn, &old, &text, stays);
             self.journal.slots.insert(child);
         }
         respelled && !old.is_empty() && !stays
     }
 
-    /// What lay below an entry when another one took its DN in this read, and was not read since.
-    fn below_displaced(&mut self, slot: u32, connector: u16, old: &str) -> Vec<u32> {
-        let (Some(space), Ok(old)) = (
-            self.connectors.get_mut(usize::from(connector)),
-            Dn::parse(old),
-        ) else {
+    /// Whether an entry that moves along would come where this read has just placed another one: then it was renamed too, and the read
+    /// will tell.
+    fn gives_way(&mut self, slot: u32, connector: u16, dn: &Dn) -> bool {
+        let holder = self.by_dn(connector, dn).filter(|other| *other != slot);
+        let holder = holder.and_then(|other| self.slots.get(other as usize));
+        let name = self.slots.get(slot as usize).map_or(NONE, |slot| slot.name);
+        let below = self.names.below(name);
+        let Some(space) = self.connectors.get_mut(usize::from(connector)) else {
+            return false;
+        };
+        let gives_way = holder.is_some_and(|holder| holder.seen == space.generation);
+        if gives_way {
+            space.displaced.insert(slot, below);
+        }
+        gives_way
+    }
+
+    /// What lay below an entry when another one took its DN in this read.
+    fn displaced_below(&mut self, slot: u32, connector: u16) -> Vec<u32> {
+        let space = self.connectors.get_mut(usize::from(connector));
+        let displaced = space.and_then(|space| space.displaced.remove(&slot));
+        displaced.unwrap_or_default()
+    }
+
+    /// Those that this read has not brought, and that are still below the DN: what it brought has its own word on where it is.
+    fn not_read_since(&self, mut slots: Vec<u32>, connector: u16, old: &str) -> Vec<u32> {
+        let (Some(space), Ok(old)) = (self.connector(connector), Dn::parse(old)) else {
             return Vec::new();
         };
-        let generation = space.generation;
-        let mut below = space.displaced.remove(&slot).unwrap_or_default();
-        below.retain(|child| {
-            let seen = self.slots.get(*child as usize).map_or(0, |child| child.seen);
-            seen < generation && self.dn(*child).is_some_and(|dn| dn.is_within(&old))
+        slots.retain(|slot| {
+            let seen = self.slots.get(*slot as usize).map_or(0, |slot| slot.seen);
+            seen < space.generation && self.dn(*slot).is_some_and(|dn| dn.is_within(&old))
         });
-        below
+        slots
     }
 
     /// One slot alone. `stays`: only the spelling is another.
     fn place(&mut self, slot: u32, dn: Option<Dn>, old: &str, new: &str, stays: bool) {
-        let above = match dn.as_ref().and_then(|_| after(new, 1)) {
+        let above = match Dn::parse(new).ok().and_then(|_| after(new, 1)) {
             Some(cut) => self.above.number(new.get(cut..).unwrap_or_default()),
             None => NONE,
         };
