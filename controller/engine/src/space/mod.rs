@@ -13,7 +13,7 @@ use crate::{
     dn::Dn,
     entry::{Attributes, Entry, EntryKind},
     index::{Index, hash, short},
-    port::{Cause, Cursor, Extent},
+    port::{Cause, Cursor, Extent, ValueChange},
 };
 
 mod name;
@@ -66,6 +66,8 @@ pub(crate) struct ConnectorSpace {
     listings: BTreeSet<String>,
     /// Entries whose DN another entry has taken in this read, and what was below them then.
     displaced: BTreeMap<u32, Vec<u32>>,
+    /// Links that went by a DN that no entry has yet: whose entry that is, the end of the read will tell.
+    deferred: Vec<(u32, ValueChange)>,
     pub(crate) cursor: Option<Cursor>,
     /// Attributes with DNs that lead somewhere, in lower case.
     links: BTreeSet<String>,

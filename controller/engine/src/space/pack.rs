@@ -38,7 +38,7 @@ impl Words {
 }
 
 /// A value of a link.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Link {
     /// The number of a name.
     Name(u32),

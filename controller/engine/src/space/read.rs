@@ -3,6 +3,8 @@
 //! Guarantees: a read without its end keeps what it brought and removes nothing; an entry is told by its anchor and by the server's own
 //! name for it, never by its DN; what was named as gone is asked about, unless a tombstone says so.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::{Doubt, Findings, Link, Packed, Spaces, Swept, pack};
@@ -52,6 +54,7 @@ impl Spaces {
             return;
         };
         space.generation += 1;
+        space.deferred.clear();
         space.requires_tombstones = tombstones;
         space.follows = server_type == ServerType::ActiveDirectory;
         if extent == Extent::Complete(Cause::Verify) {
@@ -234,29 +237,48 @@ impl Spaces {
         };
         let attribute = self.words.number(&change.attribute);
         let added = self.link_values(connector, &change.added);
-        let removed: std::collections::HashSet<Option<u32>> = self
-            .link_values(connector, &change.removed)
-            .into_iter()
+        let removed = self.link_values(connector, &change.removed);
+        // A link may have been read under a name that its entry has no more.
+        let leads: HashSet<u32> = (removed.iter())
             .filter_map(|link| match link {
-                Link::Name(name) => Some(Some(name)),
+                Link::Name(name) => self.names.slot(*name),
                 Link::Other(_) => None,
             })
-            .collect();
-        // A link may have been read under a name that its entry has no more.
-        let leads: std::collections::HashSet<u32> = (removed.iter().flatten())
-            .filter_map(|name| self.names.slot(*name))
             .collect();
         let position = (parts.attributes.iter()).position(|(name, _)| *name == attribute);
         let mut links = match position.map(|at| parts.attributes.remove(at)) {
             Some((_, Packed::Links(links))) => links,
             _ => Vec::new(),
         };
-        links.retain(|link| match link {
-            Link::Name(name) => {
-                let leads = (self.names.slot(*name)).is_some_and(|slot| leads.contains(&slot));
-                !removed.contains(&Some(*name)) && !leads && !added.contains(link)
-            }
-            Link::Other(value) => !change.removed.contains(value) && !change.added.contains(value),
+        let unknown: Vec<Vec<u8>> = change
+            .removed
+            .iter()
+            .zip(&removed)
+            .filter(|(_, link)| match link {
+                Link::Name(name) => self.names.slot(*name).is_none() && !links.contains(link),
+                Link::Other(_) => false,
+            })
+            .map(|(value, _)| value.clone())
+            .collect();
+        if let Some(space) = self.connectors.get_mut(usize::from(connector))
+            && space.follows
+            && !unknown.is_empty()
+        {
+            let change = ValueChange {
+                anchor: change.anchor.clone(),
+                attribute: change.attribute.clone(),
+                added: Vec::new(),
+                removed: unknown,
+            };
+            space.deferred.push((slot, change));
+        }
+        let others: HashSet<&Link> = removed.iter().chain(&added).collect();
+        links.retain(|link| {
+            let leads = match link {
+                Link::Name(name) => self.names.slot(*name).is_some_and(|it| leads.contains(&it)),
+                Link::Other(_) => false,
+            };
+            !leads && !others.contains(link)
         });
         links.extend(added);
         if !links.is_empty() {
@@ -363,9 +385,19 @@ impl Spaces {
             return ended;
         };
         let generation = space.generation;
+        let deferred = std::mem::take(&mut space.deferred);
         let old = space.former.extract_if(|_, (_, noticed)| *noticed < generation);
         let old: Vec<u32> = old.map(|(name, _)| name).collect();
         self.journal.names.extend(old);
+        for (slot, change) in deferred {
+            let whole = self.slots.get(slot as usize).is_some_and(|slot| slot.seen == generation);
+            if !whole {
+                self.change_links(slot, connector, &change);
+            }
+        }
+        if let Some(space) = self.connector_mut(connector) {
+            space.deferred.clear();
+        }
         match extent {
             Extent::Complete(cause) => {
                 ended.complete = Some(began);
