@@ -1,32 +1,25 @@
-//! One plan, from what was read to sorted operations: join, match, check, compare, leavers, guard, references, guard.
+//! One plan, from what may have to be done to sorted operations: refusals, leavers, guard, references, guard.
 //!
-//! References come after the first guard, for whose leaving is held keeps his groups too.
+//! References come after the first guard, for whose leaving is held keeps his groups too. Costs what there is to do, not what there is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
 use crate::{
     anchor::Anchor,
-    configuration::Configuration,
-    connector_space::ConnectorSpace,
-    difference::{difference, first_values},
-    drift::Drift,
-    entry::Class,
+    drift::{Drift, Look},
     fault::{Fault, planted},
     guard::{Hold, Managed, hold},
-    identity::{Identity, Joined, Reading, ScopeCounts, join},
-    leaving::{Leaving, Sources, leaving},
-    matching::{Found, Matches, ViewIndex, find, name},
-    memory::Memory,
+    leaving::{Leaver, Sources, farewell, unproven},
+    matching::name,
+    metaverse::{Metaverse, Stage, Standing, World},
     operation::{Change, Member, Operation},
-    plan::{Counts, Plan, operation_digest, sort},
+    plan::{Plan, operation_digest, sort},
     quarantine::{Quarantined, refusal_key, settle},
-    reason::Reason,
-    reference::Peers,
-    target::{Mark, TargetId, TargetObject, Value, Values},
-    target_view::{TargetView, our_anchor},
-    unique::{self, Absence},
+    space::{ConnectorSpace, Spaces},
+    target::{TargetId, Value},
+    target_view::State,
 };
 
 /// A plan and what goes with it.
@@ -34,496 +27,371 @@ use crate::{
 pub(crate) struct Drafted {
     pub(crate) plan: Plan,
     pub(crate) wake: Option<Timestamp>,
-    pub(crate) scopes: BTreeMap<String, ScopeCounts>,
-    pub(crate) ids: BTreeMap<Anchor, TargetId>,
 }
 
-/// What people call the objects that operations and holds name.
-fn called(
-    operations: &[Operation],
-    holds: &[Hold],
-    joined: &Joined<'_>,
-    view: &TargetView,
-    configuration: &Configuration,
-) -> BTreeMap<Anchor, String> {
-    let held = holds.iter().flat_map(|hold| &hold.operations);
-    let mut wanted: BTreeSet<&Anchor> = BTreeSet::new();
-    for operation in operations.iter().chain(held) {
-        wanted.insert(&operation.anchor);
-        wanted.extend(match &operation.change {
-            Change::AddMember { member }
-            | Change::RemoveMember {
-                member: Member::Ours(member),
-            } => Some(member),
-            Change::SetManager { manager } => manager.as_ref(),
-            _ => None,
-        });
-    }
-    let attributes = [configuration.capabilities.sign_in_name, "displayName"];
-    let mut called = BTreeMap::new();
-    for object in view.live() {
-        if let Some(anchor) = our_anchor(object, &configuration.owner)
-            && wanted.contains(anchor)
-        {
-            let held =
-                attributes
-                    .iter()
-                    .find_map(|attribute| match object.attributes.get(*attribute) {
-                        Some(Value::Text(text)) => Some(text.clone()),
-                        _ => None,
-                    });
-            called.insert(anchor.clone(), held.unwrap_or_else(|| name(object)));
-        }
-    }
-    for anchor in wanted {
-        let Some(identity) = joined.identities.get(anchor) else {
-            continue;
-        };
-        let found =
-            attributes
-                .iter()
-                .find_map(|attribute| match identity.desired.get(*attribute) {
-                    Some(Some(Value::Text(text))) => Some(text.clone()),
-                    _ => None,
-                });
-        if let Some(text) = found {
-            called.insert(anchor.clone(), text);
-        }
-    }
-    called
-}
-
-/// Makes the plan.
-pub(crate) fn plan<'a>(
-    configuration: &'a Configuration,
-    spaces: &'a BTreeMap<String, ConnectorSpace>,
-    readings: &'a BTreeMap<&'a str, Reading<'a>>,
-    view: &'a TargetView,
-    memory: &mut Memory,
-    now: Timestamp,
-) -> Drafted {
-    let mut joined = join(readings, configuration.capabilities, now);
-    let mut drafted = Drafted {
-        scopes: std::mem::take(&mut joined.scopes),
-        ..Drafted::default()
-    };
+/// Makes the plan of a metaverse that is up to date.
+pub(crate) fn plan(world: &mut World<'_>, metaverse: &Metaverse, now: Timestamp) -> Drafted {
+    let mut drafted = Drafted::default();
     let plan = &mut drafted.plan;
-    let scopes = readings.values().flat_map(|reading| &reading.scopes);
-    plan.faults = scopes.flat_map(|scope| scope.faults.clone()).collect();
+    let faults = metaverse.decided.iter().flatten();
+    plan.faults = faults.flat_map(|decided| decided.faults.clone()).collect();
     plan.faults
         .sort_by(|a, b| (&a.scope, &a.message).cmp(&(&b.scope, &b.message)));
-    plan.unsupported = joined.unsupported;
-    plan.counts = count(&joined);
-    if !view.complete() {
-        plan.quarantine = settle(joined.quarantine, memory);
-        return drafted;
-    }
-
-    let index = ViewIndex::new(view, configuration);
-    let sources = Sources {
-        configuration,
-        spaces,
-        readings,
-    };
-    let matches = matched(&joined, &index, view, &sources, memory);
-    let ids = ids(&matches, &index);
+    plan.unsupported = metaverse.unsupported;
+    plan.counts = metaverse.counts;
     let mut draft = Draft {
-        configuration,
-        drift: Drift::new(configuration, view, &ids),
-        memory,
+        world,
+        metaverse,
         now,
-        quarantine: std::mem::take(&mut joined.quarantine),
+        quarantine: Vec::new(),
+        drift: Drift::default(),
         planned: BTreeSet::new(),
+        blocked: HashSet::new(),
+        left: BTreeMap::new(),
+        uncertain: HashSet::new(),
         wake: None,
     };
-    let (mut operations, existing) = draft.objects(&joined, &matches);
-    let gone = leaving(
-        leavers(&joined, &matches, &index, configuration),
-        &sources,
-        draft.memory,
-        now,
-    );
-    for operation in gone.operations.iter().cloned() {
-        operations.extend(draft.admit(operation, ""));
+    draft.set_aside();
+    if !draft.world.view.complete() {
+        let mut found = draft.quarantine;
+        found.sort();
+        let found = found.into_iter().map(|(_, quarantined)| quarantined);
+        plan.quarantine = settle(found.collect(), world.memory);
+        return drafted;
     }
-    let mut managed = Managed::new(&index, configuration, draft.memory);
-    let mut holds = hold(
-        &mut operations,
-        &configuration.guard,
-        &managed,
-        &configuration.owner,
-    );
-
-    let peers = Peers {
-        matches: &matches,
-        view,
-        owner: &configuration.owner,
-        existing: &existing,
-        certain: &certain(&joined, &matches, &gone, &operations, &holds),
-    };
-    let mut references = Vec::new();
-    for (anchor, identity) in joined
-        .identities
-        .iter()
-        .filter(|(anchor, _)| existing.contains(anchor))
-    {
-        if let Some(Found::Ours(TargetObject {
-            members: Some(members),
-            ..
-        })) = matches.found.get(anchor)
-        {
-            managed.members.insert(anchor.clone(), members.len());
-        }
-        for operation in peers.operations(anchor, identity) {
-            references.extend(draft.admit(operation, &identity.slot.entry.dn));
-        }
-    }
-    holds.extend(hold(
-        &mut references,
-        &configuration.guard,
-        &managed,
-        &configuration.owner,
-    ));
+    let mut operations = draft.objects();
+    let leavers = draft.leavers();
+    let mut managed = draft.managed();
+    operations.extend(leavers);
+    let guard = &draft.world.configuration.guard;
+    let owner = &draft.world.configuration.owner;
+    let mut holds = hold(&mut operations, guard, &managed, owner);
+    draft.be_certain(&operations, &holds);
+    let mut references = draft.references(&mut managed);
+    holds.extend(hold(&mut references, guard, &managed, owner));
     operations.append(&mut references);
     if !planted(Fault::UnsortedPlan) {
         sort(&mut operations);
     }
-
-    draft.quarantine.extend(gone.quarantine);
+    plan.names = draft.called(&operations, &holds);
     let Draft {
-        quarantine,
+        mut quarantine,
         planned,
         wake,
         drift,
-        memory,
         ..
     } = draft;
-    drafted.plan.drift = drift.end(memory, |anchor| {
-        let identity = joined.identities.get(anchor);
-        match identity.filter(|_| matches.found.contains_key(anchor)) {
-            Some(identity) => identity.reading.space.settled(),
-            None => !index.ours.contains_key(anchor),
-        }
-    });
-    let plan = &mut drafted.plan;
-    plan.quarantine = settle(quarantine, memory);
-    plan.names = called(&operations, &holds, &joined, view, configuration);
+    let (spaces, view) = (&*world.spaces, &*world.view);
+    let judged = |anchor: &Anchor| match metaverse.identity_of(spaces, anchor) {
+        Some(slot) if metaverse.found(slot).0 != Standing::None => settled(spaces, slot),
+        _ => view.by_mark(anchor).is_empty(),
+    };
+    plan.drift = drift.end(world.memory, judged);
+    quarantine.sort();
+    let found = quarantine.into_iter().map(|(_, quarantined)| quarantined);
+    plan.quarantine = settle(found.collect(), world.memory);
+    world.memory.refusals.retain(|key, _| planned.contains(key));
     plan.operations = operations;
     plan.holds = holds;
-    drafted.wake = wake.into_iter().chain(gone.wake).min();
-    drafted.ids = ids.clone();
-    prune(memory, &planned, &index, &matches);
+    drafted.wake = wake.filter(|_| !planted(Fault::WakeMissed));
     drafted
 }
 
-fn count(joined: &Joined<'_>) -> Counts {
-    let of = |class| {
-        let identities = joined.identities.values();
-        identities
-            .filter(|identity| identity.class == class)
-            .count()
-    };
-    Counts {
-        users: of(Class::User),
-        groups: of(Class::Group),
-    }
+/// Which step set an object aside: of several reasons the first is the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Known(Stage),
+    Object,
+    Leaver,
+    Reference,
+    Absence,
 }
 
-fn matched<'v>(
-    joined: &Joined<'_>,
-    index: &ViewIndex<'v>,
-    view: &TargetView,
-    sources: &Sources<'v>,
-    memory: &Memory,
-) -> Matches<'v> {
-    let configuration = sources.configuration;
-    let changed = |anchor: &Anchor| {
-        let mut readings = sources.readings.values();
-        let now = readings.find_map(|reading| reading.index.changed.get(anchor));
-        now.or_else(|| memory.anchor_changes.get(anchor)).cloned()
-    };
-    let mut matches = find(&joined.identities, index, view, configuration, &changed);
-    unique::check_domains(&joined.identities, &mut matches, view, configuration);
-    let absence = |anchor: &Anchor| {
-        if !sources.absent(anchor) {
-            return Absence::Present;
-        }
-        let absences = memory.absences.values();
-        let seen = absences
-            .filter_map(|absences| absences.get(anchor))
-            .any(|absence| absence.home);
-        let named = sources
-            .spaces
-            .values()
-            .any(|space| space.tombstoned(anchor));
-        if seen || named {
-            Absence::Explained
-        } else {
-            Absence::Unexplained
-        }
-    };
-    unique::check(
-        &joined.identities,
-        &mut matches,
-        index,
-        configuration,
-        &absence,
-    );
-    matches
-}
-
-/// Our objects that no identity has and nothing keeps.
-fn leavers<'v>(
-    joined: &Joined<'_>,
-    matches: &Matches<'_>,
-    index: &ViewIndex<'v>,
-    configuration: &Configuration,
-) -> impl Iterator<Item = (&'v Anchor, &'v TargetObject)> {
-    let mut kept: BTreeSet<&Anchor> = BTreeSet::new();
-    let owned: BTreeSet<&TargetId> = (matches.found.values())
-        .filter_map(|found| Some(&found.object()?.id))
-        .collect();
-    if !planted(Fault::QuarantinedLeave) {
-        kept.extend(joined.kept.iter().chain(&matches.kept));
-        kept.extend(joined.identities.values().flat_map(Identity::names));
-    }
-    let mut leavers: Vec<(&Anchor, &TargetObject)> = Vec::new();
-    for (anchor, objects) in &index.ours {
-        leavers.extend(objects.iter().map(|object| (*anchor, *object)).filter(
-            |(anchor, object)| {
-                configuration.capabilities.classes.contains(&object.class)
-                    && !owned.contains(&object.id)
-                    && !kept.contains(anchor)
-            },
-        ));
-    }
-    leavers.into_iter()
-}
-
-/// Ours of whom it is certain what the source thinks: they take part and their connector was read, or they left and that is neither
-/// held nor a deletion, which takes memberships along.
-fn certain(
-    joined: &Joined<'_>,
-    matches: &Matches<'_>,
-    gone: &Leaving,
-    flowing: &[Operation],
-    holds: &[Hold],
-) -> BTreeSet<TargetId> {
-    let mut certain = gone.objects.clone();
-    let deleted = flowing
-        .iter()
-        .filter(|operation| operation.change == Change::Delete);
-    let held = holds.iter().flat_map(|hold| &hold.operations);
-    for id in deleted
-        .chain(held)
-        .filter_map(|operation| operation.target.as_ref())
-    {
-        certain.remove(id);
-    }
-    for (anchor, found) in &matches.found {
-        let identity = joined.identities.get(anchor);
-        if let Found::Ours(object) = found
-            && identity.is_some_and(|identity| identity.reading.space.settled())
-        {
-            certain.insert(object.id.clone());
-        }
-    }
-    certain
-}
-
-fn ids(matches: &Matches<'_>, index: &ViewIndex<'_>) -> BTreeMap<Anchor, TargetId> {
-    let marked = index.ours.iter().filter_map(|(anchor, objects)| {
-        objects
-            .first()
-            .map(|object| ((*anchor).clone(), object.id.clone()))
-    });
-    let found = matches.found.iter().filter_map(|(anchor, found)| {
-        found
-            .object()
-            .map(|object| (anchor.clone(), object.id.clone()))
-    });
-    marked.chain(found).collect()
-}
-
-/// Forgets what no longer concerns anybody.
-fn prune(
-    memory: &mut Memory,
-    planned: &BTreeSet<String>,
-    index: &ViewIndex<'_>,
-    matches: &Matches<'_>,
-) {
-    let ours = |anchor: &Anchor| index.ours.contains_key(anchor);
-    for absences in memory.absences.values_mut() {
-        absences.retain(|anchor, _| ours(anchor));
-    }
-    memory.absences.retain(|_, absences| !absences.is_empty());
-    memory.anchor_changes.retain(|_, old| ours(old));
-    memory.disabling.retain(ours);
-    memory
-        .rewritten
-        .retain(|anchor, _| ours(anchor) || matches.found.contains_key(anchor));
-    memory.refusals.retain(|key, _| planned.contains(key));
-}
-
-impl Managed {
-    fn new(index: &ViewIndex<'_>, configuration: &Configuration, memory: &Memory) -> Self {
-        let mut managed = Self::default();
-        for object in index.ours.values().flatten() {
-            *managed.objects.entry(object.class).or_default() += 1;
-            let enabled = object.attributes.get(configuration.capabilities.enabled);
-            if enabled != Some(&Value::Flag(false)) {
-                *managed.enabled.entry(object.class).or_default() += 1;
-            } else if let Some(mark) = &object.mark
-                && memory.disabling.contains(&mark.anchor)
-            {
-                managed.blocked.insert(mark.anchor.clone());
-            }
-        }
-        managed
-    }
-}
-
-struct Draft<'a> {
-    configuration: &'a Configuration,
-    drift: Drift<'a>,
-    memory: &'a mut Memory,
+struct Draft<'a, 'w> {
+    world: &'a mut World<'w>,
+    metaverse: &'a Metaverse,
     now: Timestamp,
-    quarantine: Vec<Quarantined>,
+    quarantine: Vec<(Step, Quarantined)>,
+    drift: Drift,
     /// Refused operations that are still wanted.
     planned: BTreeSet<String>,
+    /// Identities whose object cannot be made for now.
+    blocked: HashSet<u32>,
+    /// Whether objects that were asked for left, as far as judged.
+    left: BTreeMap<u32, bool>,
+    /// Leavers of whom it is not certain that they go, or who take their memberships along.
+    uncertain: HashSet<TargetId>,
     wake: Option<Timestamp>,
 }
 
-impl Draft<'_> {
-    /// The operations on the objects themselves, and who exists at the target once they are done.
-    fn objects<'i>(
-        &mut self,
-        joined: &'i Joined<'_>,
-        matches: &Matches<'_>,
-    ) -> (Vec<Operation>, BTreeSet<&'i Anchor>) {
-        let mut operations = Vec::new();
-        let mut existing = BTreeSet::new();
-        for (anchor, identity) in &joined.identities {
-            if let Some(obstacle) = matches.obstacles.get(anchor) {
-                let message = obstacle.message.clone();
-                let quarantined = identity.set_aside(obstacle.reason, message, self.now);
-                self.quarantine.push(quarantined);
+impl Draft<'_, '_> {
+    fn set_aside(&mut self) {
+        let complete = self.world.view.complete();
+        for ((stage, slot), aside) in &self.metaverse.aside {
+            if !complete && *stage > Stage::Join {
+                continue;
             }
-            let Some(found) = matches.found.get(anchor) else {
+            let quarantined = Quarantined {
+                class: self.metaverse.class(*slot),
+                anchor: self.world.spaces.anchor(*slot),
+                dn: self.world.spaces.dn_text(*slot),
+                reason: aside.reason,
+                message: aside.message.clone(),
+                since: self.now,
+            };
+            self.quarantine.push((Step::Known(*stage), quarantined));
+        }
+    }
+
+    /// The operations on the objects of identities.
+    fn objects(&mut self) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        for (slot, changes) in &self.metaverse.pending {
+            let Some(anchor) = self.world.spaces.anchor(*slot) else {
                 continue;
             };
-            let Some(changes) = self.changes(anchor, identity, *found) else {
-                continue;
-            };
-            let mut exists = true;
+            let dn = self.world.spaces.dn_text(*slot);
+            let (_, object) = self.metaverse.found(*slot);
             for change in changes {
                 let makes = !matches!(change, Change::Update { .. } | Change::Disable);
                 let operation = Operation {
-                    class: identity.class,
+                    class: self.metaverse.class(*slot),
                     anchor: anchor.clone(),
-                    target: found.object().map(|object| object.id.clone()),
-                    change,
+                    target: object.and_then(|object| self.world.view.id(object)),
+                    change: change.clone(),
                 };
-                let admitted = self.admit(operation, &identity.slot.entry.dn);
-                exists &= admitted.is_some() || !makes;
+                let admitted = self.admit(operation, &dn, Step::Object);
+                if admitted.is_none() && makes {
+                    self.blocked.insert(*slot);
+                }
                 operations.extend(admitted);
             }
-            if exists {
-                existing.insert(anchor);
-            }
         }
-        (operations, existing)
+        operations
     }
 
-    /// `None` when the object cannot be made.
-    fn changes(
-        &mut self,
-        anchor: &Anchor,
-        identity: &Identity<'_>,
-        found: Found<'_>,
-    ) -> Option<Vec<Change>> {
-        let capabilities = self.configuration.capabilities;
-        let mark = Mark {
-            owner: self.configuration.owner.as_str().into(),
-            anchor: anchor.clone(),
+    /// The operations on the objects of those who left.
+    fn leavers(&mut self) -> Vec<Operation> {
+        let departing = self.metaverse.departing.iter();
+        let mut leavers: Vec<(Anchor, TargetId, u32)> = departing
+            .filter_map(|object| {
+                let view = &self.world.view;
+                Some((view.ours(*object)?, view.id(*object)?, *object))
+            })
+            .collect();
+        leavers.sort();
+        let mut operations = Vec::new();
+        for (anchor, id, handle) in leavers {
+            let Some(object) = self.world.view.object(handle) else {
+                continue;
+            };
+            let judged = self.judge(&anchor);
+            self.left.insert(handle, matches!(judged, Leaver::Left));
+            match judged {
+                Leaver::Stays => {}
+                Leaver::Unproven { wake, missing } => {
+                    self.wake = self.wake.into_iter().chain(wake).min();
+                    let quarantined = unproven(&anchor, &object, &missing, self.now);
+                    self.quarantine.push((Step::Absence, quarantined));
+                }
+                Leaver::Left => {
+                    let unfinished = self.world.memory.disabling.contains(&anchor);
+                    let Some(change) = farewell(&object, unfinished, self.world.configuration)
+                    else {
+                        continue;
+                    };
+                    let operation = Operation {
+                        class: object.class,
+                        anchor,
+                        target: Some(id),
+                        change,
+                    };
+                    operations.extend(self.admit(operation, "", Step::Leaver));
+                }
+            }
+        }
+        operations
+    }
+
+    fn managed(&self) -> Managed {
+        let (objects, enabled) = self.world.view.managed();
+        let attribute = self.world.configuration.capabilities.enabled;
+        let blocked = |anchor: &&Anchor| {
+            let objects = self.world.view.by_mark(anchor).into_iter();
+            let mut objects = objects.filter_map(|handle| self.world.view.object(handle));
+            objects.any(|object| object.attributes.get(attribute) == Some(&Value::Flag(false)))
         };
-        let rewritten = self.memory.rewritten.get(anchor);
-        let against = |held: &Values| {
-            difference(
-                identity.class,
-                &identity.desired,
-                held,
-                capabilities,
-                rewritten,
-            )
+        Managed {
+            objects: objects.clone(),
+            enabled: enabled.clone(),
+            blocked: (self.world.memory.disabling.iter())
+                .filter(blocked)
+                .cloned()
+                .collect(),
+            members: BTreeMap::new(),
+            memberships: self.metaverse.memberships,
+        }
+    }
+
+    /// A leaver whose leaving is held, or who is deleted, which takes memberships along, is none of whom anything is certain.
+    fn be_certain(&mut self, flowing: &[Operation], holds: &[Hold]) {
+        let deleted = flowing
+            .iter()
+            .filter(|operation| operation.change == Change::Delete);
+        let held = holds.iter().flat_map(|hold| &hold.operations);
+        let ids = deleted
+            .chain(held)
+            .filter_map(|operation| operation.target.clone());
+        self.uncertain = ids.collect();
+    }
+
+    /// Ours of whom it is certain what the source thinks: they take part and their connector was read, or they left and that is neither
+    /// held nor a deletion.
+    fn is_certain(&mut self, object: u32) -> bool {
+        if let Some(owner) = self.world.view.owner_of(object)
+            && self.metaverse.found(owner).0 == Standing::Ours
+        {
+            return self.settled(owner);
+        }
+        let Some(id) = self.world.view.id(object) else {
+            return false;
         };
-        Some(match found {
-            Found::Ours(object) => {
-                let mut changes = against(&object.attributes);
-                let mut all = Vec::new();
-                let enabled = capabilities.enabled;
-                if identity.class == Class::User {
-                    let blocked = object.attributes.get(enabled) == Some(&Value::Flag(false));
-                    let stays = blocked && !changes.contains_key(enabled);
-                    if changes.get(enabled) == Some(&Some(Value::Flag(false))) {
-                        changes.remove(enabled);
-                        all.push(Change::Disable);
-                    } else if !stays {
-                        self.memory.disabling.remove(anchor);
-                    } else if self.memory.disabling.contains(anchor) {
-                        all.push(Change::Disable);
+        if !self.metaverse.is_orphan(object) || self.uncertain.contains(&id) {
+            return false;
+        }
+        if let Some(left) = self.left.get(&object) {
+            return *left;
+        }
+        let anchor = self.world.view.ours(object);
+        let left = anchor.is_some_and(|anchor| matches!(self.judge(&anchor), Leaver::Left));
+        self.left.insert(object, left);
+        left
+    }
+
+    fn settled(&self, slot: u32) -> bool {
+        settled(self.world.spaces, slot)
+    }
+
+    /// It has an object at the target, or will have when this plan is through.
+    fn exists(&self, slot: u32) -> bool {
+        self.metaverse.may_exist(slot) && !self.blocked.contains(&slot)
+    }
+
+    fn references(&mut self, managed: &mut Managed) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        for (slot, references) in &self.metaverse.references {
+            if !self.exists(*slot) {
+                continue;
+            }
+            let Some(anchor) = self.world.spaces.anchor(*slot) else {
+                continue;
+            };
+            let dn = self.world.spaces.dn_text(*slot);
+            let (_, object) = self.metaverse.found(*slot);
+            let mut changes = Vec::new();
+            for peer in &references.adds {
+                if self.exists(*peer)
+                    && let Some(member) = self.peer(*peer)
+                {
+                    changes.push(Change::AddMember { member });
+                }
+            }
+            let settled = self.settled(*slot);
+            for object in &references.removes {
+                match self.world.view.ours(*object) {
+                    Some(mark) => {
+                        let certain =
+                            self.is_certain(*object) || planted(Fault::UncertainMembersLeave);
+                        if settled && certain {
+                            let member = Member::Ours(mark);
+                            changes.push(Change::RemoveMember { member });
+                        }
+                    }
+                    None if self.metaverse.is_claimed(*object) => {}
+                    None => {
+                        if let Some(id) = self.world.view.id(*object) {
+                            let member = Member::Foreign(id);
+                            changes.push(Change::RemoveMember { member });
+                        }
                     }
                 }
-                if !changes.is_empty() {
-                    all.push(Change::Update { changes });
-                }
-                all
             }
-            Found::Adopt(object) => {
-                let mut changes = against(&object.attributes);
-                // Once it is ours, the guard decides on that, and the sessions are revoked with it.
-                if changes.get(capabilities.enabled) == Some(&Some(Value::Flag(false))) {
-                    changes.remove(capabilities.enabled);
-                }
-                vec![Change::Adopt { mark, changes }]
+            if references.manager {
+                changes.extend(self.manager(*slot, object));
             }
-            Found::Restore(object) => vec![Change::Restore {
-                mark,
-                changes: against(&object.attributes),
-            }],
-            Found::Create => {
-                let values = first_values(identity.class, &identity.desired, capabilities);
-                let missing = capabilities.attributes.iter().find(|rule| {
-                    rule.class == identity.class && rule.required && !values.contains_key(rule.name)
-                });
-                if let Some(rule) = missing {
-                    let message = format!(
-                        "the target needs `{}` to make the object: map it",
-                        rule.name
-                    );
-                    self.quarantine.push(identity.set_aside(
-                        Reason::AttributeMissing,
-                        message,
-                        self.now,
-                    ));
-                    return None;
-                }
-                vec![Change::Create { mark, values }]
+            if let Some(members) = object.and_then(|object| self.world.view.members(object)) {
+                managed.members.insert(anchor.clone(), members.len());
             }
-        })
+            for change in changes {
+                let operation = Operation {
+                    class: self.metaverse.class(*slot),
+                    anchor: anchor.clone(),
+                    target: object.and_then(|object| self.world.view.id(object)),
+                    change,
+                };
+                operations.extend(self.admit(operation, &dn, Step::Reference));
+            }
+        }
+        operations
+    }
+
+    fn manager(&mut self, slot: u32, object: Option<u32>) -> Option<Change> {
+        let named = self
+            .metaverse
+            .named_managers(self.world.configuration, self.world.spaces, slot);
+        let held = object.and_then(|object| self.world.view.manager(object));
+        for peer in &named {
+            if let Some(identity) = self.metaverse.peer(self.world.spaces, *peer)
+                && self.exists(identity)
+            {
+                let (_, object) = self.metaverse.found(identity);
+                let manager = self.peer(identity);
+                let is_held = held.is_some() && held == object;
+                return (!is_held).then_some(Change::SetManager { manager });
+            }
+        }
+        let held = held?;
+        let removed = match (self.world.view.state(held), self.world.view.ours(held)) {
+            (State::Live, Some(mark)) => {
+                let entries = self.world.spaces.by_name(&mark);
+                let is_named = entries.iter().any(|entry| named.contains(entry));
+                self.settled(slot) && !is_named && self.is_certain(held)
+            }
+            (State::Live, None) => !self.metaverse.is_claimed(held),
+            _ => false,
+        };
+        removed.then_some(Change::SetManager { manager: None })
+    }
+
+    /// How the target knows a peer: by the anchor in its mark, where it has one.
+    fn peer(&self, slot: u32) -> Option<Anchor> {
+        let marked = match self.metaverse.found(slot) {
+            (Standing::Ours, Some(object)) => self.world.view.ours(object),
+            _ => None,
+        };
+        marked.or_else(|| self.world.spaces.anchor(slot))
     }
 
     /// `None` while a refusal of the same operation is not due to be tried again, and for what would undo a drift that is reported.
-    fn admit(&mut self, operation: Operation, dn: &str) -> Option<Operation> {
-        let operation = self.drift.spare(operation, self.memory)?;
+    fn admit(&mut self, operation: Operation, dn: &str, step: Step) -> Option<Operation> {
+        let (metaverse, spaces, view) = (self.metaverse, &*self.world.spaces, &*self.world.view);
+        let look = Look {
+            configuration: self.world.configuration,
+            view,
+            id: &|anchor| metaverse.id(spaces, view, anchor),
+        };
+        let operation = self.drift.spare(operation, look, self.world.memory)?;
+        if self.world.memory.refusals.is_empty() {
+            return Some(operation);
+        }
         let key = refusal_key(&operation);
-        let Some(refusal) = self.memory.refusals.get(&key) else {
+        let Some(refusal) = self.world.memory.refusals.get(&key) else {
             return Some(operation);
         };
         if refusal.operation != operation_digest(&operation) {
             return Some(operation);
         }
-        self.quarantine.push(Quarantined {
+        let quarantined = Quarantined {
             class: operation.class,
             anchor: Some(operation.anchor.clone()),
             dn: dn.to_owned(),
@@ -533,7 +401,8 @@ impl Draft<'_> {
                 refusal.message, refusal.failures, refusal.until
             ),
             since: self.now,
-        });
+        };
+        self.quarantine.push((step, quarantined));
         self.planned.insert(key);
         if refusal.until <= self.now {
             return Some(operation);
@@ -541,4 +410,64 @@ impl Draft<'_> {
         self.wake = self.wake.into_iter().chain([refusal.until]).min();
         None
     }
+
+    /// What people call the objects that operations and holds name.
+    fn called(&self, operations: &[Operation], holds: &[Hold]) -> BTreeMap<Anchor, String> {
+        let held = holds.iter().flat_map(|hold| &hold.operations);
+        let mut wanted: BTreeSet<&Anchor> = BTreeSet::new();
+        for operation in operations.iter().chain(held) {
+            wanted.insert(&operation.anchor);
+            wanted.extend(match &operation.change {
+                Change::AddMember { member }
+                | Change::RemoveMember {
+                    member: Member::Ours(member),
+                } => Some(member),
+                Change::SetManager { manager } => manager.as_ref(),
+                _ => None,
+            });
+        }
+        let world = &self.world;
+        let attributes = [world.configuration.capabilities.sign_in_name, "displayName"];
+        let text = |value: Option<&Value>| match value {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let mut called = BTreeMap::new();
+        for anchor in wanted {
+            let identity = (self.metaverse.identity_of(world.spaces, anchor)).and_then(|slot| {
+                let (configuration, spaces) = (world.configuration, &*world.spaces);
+                self.metaverse.identity(configuration, spaces, slot)
+            });
+            let desired = identity.and_then(|identity| {
+                let mut names = attributes.iter();
+                names.find_map(|name| text(identity.desired.get(*name)?.as_ref()))
+            });
+            let called_there = || {
+                let handle = world.view.by_mark(anchor).pop()?;
+                let object = world.view.object(handle)?;
+                let mut names = attributes.iter();
+                let found = names.find_map(|name| text(object.attributes.get(*name)));
+                Some(found.unwrap_or_else(|| name(&object)))
+            };
+            if let Some(text) = desired.or_else(called_there) {
+                called.insert(anchor.clone(), text);
+            }
+        }
+        called
+    }
+
+    fn judge(&mut self, anchor: &Anchor) -> Leaver {
+        let sources = Sources {
+            configuration: self.world.configuration,
+            spaces: self.world.spaces,
+            metaverse: self.metaverse,
+        };
+        sources.judge(anchor, self.world.memory)
+    }
+}
+
+fn settled(spaces: &Spaces, slot: u32) -> bool {
+    let connector = spaces.connector_of(slot);
+    let space = connector.and_then(|number| spaces.connector(number));
+    space.is_some_and(ConnectorSpace::settled)
 }

@@ -17,7 +17,7 @@ use crate::{
     overlay::{Held, Slot},
     plan::Digest,
     target::{TargetId, Values},
-    target_view::{TargetView, Touched, our_anchor, written},
+    target_view::{State, TargetView, Touched, our_anchor, written},
 };
 
 /// What to do about a difference that someone made at the target.
@@ -82,46 +82,49 @@ pub(crate) fn note(
     }
 }
 
+/// What drift is decided by.
+#[derive(Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) configuration: &'a Configuration,
+    pub(crate) view: &'a TargetView,
+    /// Where the object of an anchor is.
+    pub(crate) id: &'a dyn Fn(&Anchor) -> Option<TargetId>,
+}
+
 /// Decides over the operations of one plan.
-pub(crate) struct Drift<'a> {
-    configuration: &'a Configuration,
-    view: &'a TargetView,
-    ids: &'a BTreeMap<Anchor, TargetId>,
+#[derive(Debug, Default)]
+pub(crate) struct Drift {
     /// Class, earliest change and slots of what was spared.
     drifted: BTreeMap<Anchor, (Class, Timestamp, BTreeSet<Slot>)>,
 }
 
-impl<'a> Drift<'a> {
-    pub(crate) fn new(
-        configuration: &'a Configuration,
-        view: &'a TargetView,
-        ids: &'a BTreeMap<Anchor, TargetId>,
-    ) -> Self {
-        Self {
-            configuration,
-            view,
-            ids,
-            drifted: BTreeMap::new(),
-        }
-    }
-
+impl Drift {
     /// What is left of an operation when that is taken out of it which would undo a drift; `None` when nothing is.
     pub(crate) fn spare(
         &mut self,
         mut operation: Operation,
+        look: Look<'_>,
         memory: &mut Memory,
     ) -> Option<Operation> {
+        if memory.touches.is_empty() {
+            return Some(operation);
+        }
         if let Change::Adopt { .. } = operation.change {
             return Some(operation);
         }
-        let marked = |id| our_anchor(self.view.get(id)?, &self.configuration.owner);
-        let anchor = operation.target.as_ref().and_then(marked).cloned();
+        let object = operation.target.as_ref().and_then(|id| {
+            let live = look.view.find(id).filter(|it| look.view.state(*it) == State::Live);
+            look.view.object(live?)
+        });
+        let marked = object.as_ref();
+        let marked = marked.and_then(|object| our_anchor(object, &look.configuration.owner));
+        let anchor = marked.cloned();
         let anchor = anchor.unwrap_or_else(|| operation.anchor.clone());
         let Some(touches) = memory.touches.get_mut(&anchor) else {
             return Some(operation);
         };
         let mut spared = BTreeSet::new();
-        for (slot, wanted) in self.effects(&operation) {
+        for (slot, wanted) in effects(&operation, look) {
             let Some(at) = touches.iter().position(|touch| touch.slot == slot) else {
                 continue;
             };
@@ -140,11 +143,10 @@ impl<'a> Drift<'a> {
         if spared.is_empty() {
             return Some(operation);
         }
-        let held = operation.target.as_ref().and_then(|id| self.view.get(id));
         let Change::Update { changes } = &mut operation.change else {
             return None;
         };
-        let held = |name: &String| held.and_then(|object| object.attributes.get(name)).cloned();
+        let held = |name: &String| object.as_ref().and_then(|object| object.attributes.get(name)).cloned();
         for slot in spared {
             if let Slot::Attribute(name) = slot {
                 // What is sent together with others goes as it is held.
@@ -152,7 +154,7 @@ impl<'a> Drift<'a> {
             }
         }
         let together = |name: &String| {
-            let rule = self.configuration.capabilities.rule(operation.class, name);
+            let rule = look.configuration.capabilities.rule(operation.class, name);
             rule.and_then(|rule| rule.together)
         };
         let words: BTreeSet<&str> = (changes.iter())
@@ -163,22 +165,6 @@ impl<'a> Drift<'a> {
             held(name) != *value || together(name).is_some_and(|word| words.contains(word))
         });
         (!changes.is_empty()).then_some(operation)
-    }
-
-    fn effects(&self, operation: &Operation) -> Vec<(Slot, Held)> {
-        let peer = match &operation.change {
-            Change::Create { .. } | Change::Restore { .. } => {
-                return vec![(Slot::Live, Held::Flag(true))];
-            }
-            Change::AddMember { member }
-            | Change::RemoveMember {
-                member: Member::Ours(member),
-            } => self.ids.get(member),
-            Change::SetManager { manager } => manager.as_ref().and_then(|it| self.ids.get(it)),
-            _ => None,
-        };
-        let enabled = self.configuration.capabilities.enabled;
-        written(operation, peer.cloned(), &Values::new(), enabled)
     }
 
     /// What is drifted, by class and anchor. Of objects that were looked at, what is no longer different is forgotten.
@@ -206,6 +192,22 @@ impl<'a> Drift<'a> {
         all
     }
 }
+
+fn effects(operation: &Operation, look: Look<'_>) -> Vec<(Slot, Held)> {
+        let peer = match &operation.change {
+            Change::Create { .. } | Change::Restore { .. } => {
+                return vec![(Slot::Live, Held::Flag(true))];
+            }
+            Change::AddMember { member } => (look.id)(member),
+            Change::RemoveMember {
+                member: Member::Ours(member),
+            } => (look.id)(member),
+            Change::SetManager { manager } => manager.as_ref().and_then(|it| (look.id)(it)),
+            _ => None,
+        };
+        let enabled = look.configuration.capabilities.enabled;
+        written(operation, peer, &Values::new(), enabled)
+    }
 
 fn names(slots: BTreeSet<Slot>) -> Vec<String> {
     let names: BTreeSet<String> = slots

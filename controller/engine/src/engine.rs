@@ -3,14 +3,13 @@
 //!
 //! Full recomputation at each plan, for now; the surface is that of a delta engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     anchor::Anchor,
     configuration::{Configuration, Include},
-    connector_space::{ConnectorSpace, names},
     draft, drift,
     entry::Class,
     exclusion::EXCLUSION_ATTRIBUTES,
@@ -18,14 +17,17 @@ use crate::{
     fault::{Fault, planted},
     filter::Filter,
     gone,
-    identity::{Reading, ScopeCounts},
+    identity::ScopeCounts,
+    mapping::Mapping,
     memory::{Memory, Rewritten},
+    metaverse::{Metaverse, World},
     operation::{Change, Member, Operation, Outcome},
     plan::Plan,
-    port::{Cursor, Import, Observation, ReadRequest, TargetRead},
+    port::{Cause, Cursor, Import, Observation, ReadRequest, TargetRead},
     quarantine::{refusal_key, refuse},
     reason::Reason,
-    scope::{Decided, MEMBERS},
+    scope::{Decided, MEMBERS, Read},
+    space::{ConnectorSpace, Findings, Spaces, Taken},
     target::{TargetId, Values},
     target_view::{TargetView, normal},
 };
@@ -41,12 +43,10 @@ use crate::{
 #[derive(Debug)]
 pub struct Engine {
     configuration: Configuration,
-    spaces: BTreeMap<String, ConnectorSpace>,
+    spaces: Spaces,
     view: TargetView,
     memory: Memory,
-    /// Where the last plan found objects, for references in what is recorded.
-    ids: BTreeMap<Anchor, TargetId>,
-    scope_counts: BTreeMap<String, ScopeCounts>,
+    metaverse: Metaverse,
     /// When the target wishes to be asked again.
     retry: Option<Timestamp>,
 }
@@ -64,20 +64,40 @@ pub struct Resolved {
 impl Engine {
     /// `memory` is what [`Self::memory`] gave in an earlier life, or empty.
     pub fn new(configuration: Configuration, memory: Memory) -> Self {
-        Self {
+        let mut engine = Self {
             configuration,
-            spaces: BTreeMap::new(),
+            spaces: Spaces::default(),
             view: TargetView::default(),
             memory,
-            ids: BTreeMap::new(),
-            scope_counts: BTreeMap::new(),
+            metaverse: Metaverse::new(0),
             retry: None,
-        }
+        };
+        engine.prepare();
+        engine
     }
 
     /// Takes over a changed configuration. What a scope that is no longer in it had counts as leaving.
     pub fn configure(&mut self, configuration: Configuration) {
         self.configuration = configuration;
+        self.prepare();
+    }
+
+    /// What follows from the configuration alone; all else is computed anew with the next plan.
+    fn prepare(&mut self) {
+        let configuration = &self.configuration;
+        let rules = configuration.capabilities.attributes;
+        let unique = rules.iter().filter(|rule| rule.unique);
+        let unique = unique.map(|rule| rule.name.to_owned());
+        let keys = unique.chain(configuration.matching.soft.iter().cloned());
+        let enabled = configuration.capabilities.enabled;
+        self.view.configure(&configuration.owner, keys.collect(), enabled);
+        let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
+        let settings = configuration.connectors.iter().map(|known| &known.name);
+        for connector in connectors.chain(settings).collect::<BTreeSet<_>>() {
+            let (links, spelled) = links(configuration, connector);
+            self.spaces.configure(connector, links, spelled);
+        }
+        self.metaverse.everything = true;
     }
 
     /// What a connector is to read: everything that mappings, filters, expressions and exclusions look at.
@@ -125,58 +145,126 @@ impl Engine {
 
     /// Takes an event of a connector's read, or evidence that was asked for.
     pub fn import(&mut self, connector: &str, event: Import) {
-        let space = self.spaces.entry(connector.to_owned()).or_default();
+        let number = self.spaces.number(connector);
         match event {
-            Import::Begin { at, tombstones, .. } => {
-                space.begin(at, tombstones);
-            }
+            Import::Begin {
+                at,
+                server_type,
+                tombstones,
+                extent,
+            } => self.spaces.begin(number, at, server_type, tombstones, extent),
             Import::Batch(entries) => {
                 for entry in entries {
-                    for name in names(&entry) {
+                    let names = [entry.anchor.clone(), entry.alternate.clone()];
+                    let Taken { swept, changed } = self.spaces.add(number, entry);
+                    gone::left(&mut self.memory, connector, swept, None);
+                    self.memory.anchor_changes.extend(changed);
+                    for name in names.iter().flatten() {
                         gone::seen(&mut self.memory, connector, name);
-                        self.memory.anchor_changes.retain(|_, old| old != name);
                     }
-                    space.add(entry);
                 }
             }
-            Import::Tombstones(anchors) => space.add_tombstones(anchors),
-            // What a delta says is taken over by the delta engine.
-            Import::Values(_) | Import::Unchanged(_) | Import::Missing(_) => {}
-            Import::End { .. } => {
-                let (swept, changes) = space.end();
-                self.memory.anchor_changes.extend(changes);
-                if let Some(began) = self
-                    .spaces
-                    .get(connector)
-                    .and_then(ConnectorSpace::complete)
+            Import::Values(changes) => {
+                for change in &changes {
+                    self.spaces.change_values(number, change);
+                }
+            }
+            Import::Unchanged(anchors) => {
+                self.spaces.unchanged(number, &anchors);
+                for name in &anchors {
+                    gone::seen(&mut self.memory, connector, name);
+                }
+            }
+            Import::Tombstones(anchors) => {
+                let swept = self.spaces.bury(number, anchors);
+                gone::left(&mut self.memory, connector, swept, None);
+            }
+            Import::Missing(anchors) => self.spaces.miss(number, anchors),
+            Import::End { cursor } => {
+                let ended = self.spaces.end(number, cursor);
+                gone::left(&mut self.memory, connector, ended.swept, None);
+                if let Some(began) = ended.complete
+                    && !self.faulted(number)
                 {
-                    let readings = readings(&self.configuration, &self.spaces, &self.memory);
-                    let settled =
-                        (readings.get(connector)).is_some_and(|reading| !reading.faulted());
-                    gone::read_ended(&mut self.memory, connector, swept, began, settled);
+                    gone::read_ended(&mut self.memory, connector, began);
+                    self.remember_absent(connector);
                 }
             }
             Import::Evidence { sighting, at } => {
+                if let Some((doubt, swept)) = self.spaces.answer(number, &sighting) {
+                    let searched = (!sighting.found).then_some((doubt, at));
+                    gone::left(&mut self.memory, connector, swept, searched);
+                }
                 gone::searched(&mut self.memory, connector, &sighting, at);
+                self.metaverse.remembered.insert(sighting.anchor);
             }
         }
     }
 
+    /// A scope of the connector is unsettled by what was just read.
+    fn faulted(&self, connector: u16) -> bool {
+        let name = self.spaces.connector(connector).map(|space| &space.name);
+        let scopes = self.configuration.scopes.iter();
+        let read = Read {
+            spaces: &self.spaces,
+            connector,
+        };
+        scopes
+            .filter(|scope| Some(&scope.connector) == name)
+            .any(|scope| {
+                let known = self.memory.resolved.get(&scope.name);
+                !Decided::new(scope, read, known, None).faults.is_empty()
+            })
+    }
+
+    /// More is known of whoever is absent.
+    fn remember_absent(&mut self, connector: &str) {
+        let absences = self.memory.absences.get(connector);
+        let anchors = absences.into_iter().flat_map(|absences| absences.keys());
+        self.metaverse.remembered.extend(anchors.cloned());
+    }
+
+    /// Where a connector's change feed stands; `None` before its first read came to its end, or where it has none.
+    pub fn cursor(&self, connector: &str) -> Option<&Cursor> {
+        self.space(connector)?.cursor.as_ref()
+    }
+
+    /// DNs below which everything should be listed, because a container came, was renamed, moved or went.
+    pub fn listings(&self, connector: &str) -> Vec<(String, Cause)> {
+        let space = self.space(connector);
+        space.map_or(Vec::new(), ConnectorSpace::listings)
+    }
+
+    /// What the last comparison ([`Cause::Verify`]) found that the change feed had missed, or that changed since it was last asked.
+    pub fn findings(&self, connector: &str) -> Findings {
+        let space = self.space(connector);
+        space.map_or(Findings::default(), ConnectorSpace::findings)
+    }
+
+    /// How many entries and identities plans have looked at again since the start.
+    pub fn recomputed(&self) -> u64 {
+        self.metaverse.recomputed
+    }
+
+    fn space(&self, connector: &str) -> Option<&ConnectorSpace> {
+        self.spaces.connector(self.spaces.find(connector)?)
+    }
+
     /// Anchors whose absence from a connector a search should confirm or refute: answer with [`Import::Evidence`].
     pub fn doubts(&self, connector: &str, now: Timestamp) -> Vec<Anchor> {
-        let settings = (self.configuration.connectors.iter()).find(|known| known.name == connector);
-        let (Some(settings), Some(space), Some(absences)) = (
-            settings,
-            self.spaces.get(connector),
-            self.memory.absences.get(connector),
-        ) else {
+        let Some(space) = self.space(connector) else {
             return Vec::new();
         };
-        absences
-            .iter()
-            .filter(|(_, absence)| gone::doubtful(absence, space, settings, now))
-            .map(|(anchor, _)| anchor.clone())
-            .collect()
+        let mut doubts: BTreeSet<Anchor> = space.missing().cloned().collect();
+        let settings = (self.configuration.connectors.iter()).find(|known| known.name == connector);
+        let absences = self.memory.absences.get(connector);
+        if let (Some(settings), Some(absences)) = (settings, absences) {
+            let doubtful = absences
+                .iter()
+                .filter(|(_, absence)| gone::doubtful(absence, space, settings, now));
+            doubts.extend(doubtful.map(|(anchor, _)| anchor.clone()));
+        }
+        doubts.into_iter().collect()
     }
 
     /// Takes an event of the target's read.
@@ -193,23 +281,14 @@ impl Engine {
 
     /// What is to be written now, and when to plan again if nothing happens before.
     pub fn plan(&mut self, now: Timestamp) -> (Plan, Option<Timestamp>) {
-        let readings = readings(&self.configuration, &self.spaces, &self.memory);
-        for reading in readings.values().filter(|reading| reading.space.settled()) {
-            for scope in &reading.scopes {
-                let name = scope.scope.name.clone();
-                self.memory.resolved.insert(name, scope.resolved.clone());
-            }
-        }
-        let drafted = draft::plan(
-            &self.configuration,
-            &self.spaces,
-            &readings,
-            &self.view,
-            &mut self.memory,
-            now,
-        );
-        self.ids = drafted.ids;
-        self.scope_counts = drafted.scopes;
+        let mut world = World {
+            configuration: &self.configuration,
+            spaces: &mut self.spaces,
+            view: &mut self.view,
+            memory: &mut self.memory,
+        };
+        self.metaverse.update(&mut world);
+        let drafted = draft::plan(&mut world, &self.metaverse, now);
         let wake = drafted.wake.into_iter().chain(self.retry);
         (drafted.plan, wake.filter(|at| *at > now).min())
     }
@@ -223,9 +302,11 @@ impl Engine {
         let disables = operations
             .iter()
             .filter(|one| one.change == Change::Disable);
-        self.memory
-            .disabling
-            .extend(disables.map(|one| one.anchor.clone()));
+        for operation in disables {
+            let anchor = operation.anchor.clone();
+            self.memory.disabling.insert(anchor.clone());
+            self.metaverse.remembered.insert(anchor);
+        }
     }
 
     /// Takes what became of an operation.
@@ -233,6 +314,7 @@ impl Engine {
     /// A success is laid over the target view for ten minutes. A refusal sets the operation aside: it is tried again after 1 min,
     /// doubling to 1 h, or at once when it would be another one.
     pub fn record(&mut self, operation: &Operation, outcome: &Outcome, now: Timestamp) {
+        self.metaverse.remembered.insert(operation.anchor.clone());
         if operation.change == Change::Disable
             && matches!(
                 outcome,
@@ -283,13 +365,10 @@ impl Engine {
         now: Timestamp,
     ) {
         self.memory.refusals.remove(&refusal_key(operation));
-        let known = || self.ids.get(&operation.anchor);
-        let Some(id) = operation.target.as_ref().or(id).or_else(known).cloned() else {
+        let known = || self.id(&operation.anchor);
+        let Some(id) = operation.target.as_ref().or(id).cloned().or_else(known) else {
             return;
         };
-        if let Change::Create { .. } = operation.change {
-            self.ids.insert(operation.anchor.clone(), id.clone());
-        }
         let peer = match &operation.change {
             Change::AddMember { member: peer }
             | Change::RemoveMember {
@@ -297,11 +376,16 @@ impl Engine {
             }
             | Change::SetManager {
                 manager: Some(peer),
-            } => self.ids.get(peer).cloned(),
+            } => self.id(peer),
             _ => None,
         };
         let enabled = self.configuration.capabilities.enabled;
         self.view.confirm(operation, id, peer, held, enabled, now);
+    }
+
+    /// Where the object of an anchor is, for references in what is recorded.
+    fn id(&self, anchor: &Anchor) -> Option<TargetId> {
+        self.metaverse.id(&self.spaces, &self.view, anchor)
     }
 
     /// Keeps what the target made of the values that were sent.
@@ -340,6 +424,25 @@ impl Engine {
         }
     }
 
+    /// What every identity should look like.
+    #[cfg(test)]
+    pub(crate) fn desired(&self) -> Vec<(Class, Anchor, crate::target::Changes)> {
+        let identity = |slot| {
+            let identity = self.metaverse.identity(&self.configuration, &self.spaces, slot)?;
+            Some((identity.class, identity.anchor, identity.desired))
+        };
+        let mut all: Vec<_> = self.spaces.slots().filter_map(identity).collect();
+        all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        all
+    }
+
+    /// Puts another memory in the place of this one.
+    #[cfg(test)]
+    pub(crate) fn recall(&mut self, memory: Memory) {
+        self.memory = memory;
+        self.metaverse.everything = true;
+    }
+
     /// What must be kept for the next life.
     pub fn memory(&self) -> &Memory {
         &self.memory
@@ -359,36 +462,26 @@ impl Engine {
 
     /// How many entries the scope takes, as of the last plan.
     pub fn scope_counts(&self, scope: &str) -> ScopeCounts {
-        self.scope_counts.get(scope).copied().unwrap_or_default()
+        let mut scopes = self.configuration.scopes.iter();
+        let at = scopes.position(|known| known.name == scope);
+        at.map_or(ScopeCounts::default(), |at| self.metaverse.scope_counts(at))
     }
 }
 
-/// Every connector that has been heard of. One that was never read completely has no scopes yet: nothing can be said of it.
-fn readings<'a>(
-    configuration: &'a Configuration,
-    spaces: &'a BTreeMap<String, ConnectorSpace>,
-    memory: &Memory,
-) -> BTreeMap<&'a str, Reading<'a>> {
-    let mut readings = BTreeMap::new();
-    for (name, space) in spaces {
-        let index = space.index();
-        let mut scopes = Vec::new();
-        if space.complete().is_some() {
-            let own = configuration
-                .scopes
-                .iter()
-                .filter(|scope| scope.connector == *name);
-            scopes.extend(
-                own.map(|scope| Decided::new(scope, &index, memory.resolved.get(&scope.name))),
-            );
-            scopes.sort_by(|a, b| a.scope.name.cmp(&b.scope.name));
-        }
-        let reading = Reading {
-            space,
-            index,
-            scopes,
-        };
-        readings.insert(name.as_str(), reading);
+/// The attributes of a connector's entries that lead to others, and those of them at whose text somebody looks.
+fn links(configuration: &Configuration, connector: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let own = (configuration.scopes.iter()).filter(|scope| scope.connector == connector);
+    let mut links: BTreeSet<String> = MEMBERS.map(str::to_owned).into();
+    let mut looked_at: BTreeSet<String> = BTreeSet::new();
+    for scope in own {
+        let managers = scope.mapping.values().filter_map(Mapping::manager);
+        links.extend(managers.map(str::to_ascii_lowercase));
+        let filter = scope.filter.iter().flat_map(Filter::attributes);
+        let when = scope.when.values().flat_map(Expression::attributes);
+        let mapped = scope.mapping.values().flat_map(Mapping::values);
+        let all = filter.chain(when).chain(mapped);
+        looked_at.extend(all.map(str::to_ascii_lowercase));
     }
-    readings
+    let spelled = links.intersection(&looked_at).cloned().collect();
+    (links, spelled)
 }

@@ -1,6 +1,6 @@
 //! What a directory holds: entries as imported, with raw values. Servers' spelling of attribute names does not matter.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -66,7 +66,7 @@ impl ServerType {
 
 /// Attributes with their raw values. Names are compared without regard to ASCII case and kept in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attributes(Vec<(Box<str>, Vec<Vec<u8>>)>);
+pub struct Attributes(Vec<(Arc<str>, Vec<Vec<u8>>)>);
 
 impl Attributes {
     /// Adds values; those of a name that is there already are appended. Options (`;binary`, `;range=…`) are the caller's.
@@ -75,6 +75,20 @@ impl Attributes {
         match self.0.binary_search_by(|(n, _)| (**n).cmp(&name)) {
             Ok(at) => self.0[at].1.extend(values),
             Err(at) => self.0.insert(at, (name.into(), values)),
+        }
+    }
+
+    /// From names in lower case, sorted and each once.
+    pub(crate) fn sorted(attributes: Vec<(Arc<str>, Vec<Vec<u8>>)>) -> Self {
+        Self(attributes)
+    }
+
+    /// Replaces the values of a name; none removes it.
+    pub(crate) fn set(&mut self, name: &str, values: Vec<Vec<u8>>) {
+        let name = name.to_ascii_lowercase();
+        self.0.retain(|(other, _)| **other != *name);
+        if !values.is_empty() {
+            self.add(&name, values);
         }
     }
 

@@ -19,6 +19,16 @@ pub(crate) enum Fault {
     UnresolvedScopeLeaves,
     UncertainMembersLeave,
     HalfADisableIsEnough,
+    ChildrenStay,
+    NestedGroupStale,
+    ArrivalUnnoticed,
+    UniqueStale,
+    ConditionStale,
+    WakeMissed,
+    LinkTextFollows,
+    MissingIsGone,
+    CutCountsAsWhole,
+    MarkUnnoticed,
 }
 
 #[cfg(not(test))]

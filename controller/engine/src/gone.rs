@@ -1,21 +1,19 @@
 //! Gone needs evidence: a paged read is no snapshot, a lagging server and a lost right look like absence.
 //!
-//! An object is gone when (a) a tombstone names it, or (b) it was absent from two complete reads that began at least
+//! An object is gone when (a) a tombstone names it, or the feed does and a search by its anchor finds nothing, or (b) it was absent from two complete reads that began at least
 //! `confirm_absence` apart, and since the first of them a search by its anchor found nothing. Where tombstones can be read, (a) is
 //! required. A read counts only if the scopes of its connector were settled. An object of which no memory says where it lived must
 //! be proven absent from every connector of the sync.
-
-use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     anchor::Anchor,
     configuration::ConnectorSettings,
-    connector_space::{ConnectorSpace, Swept},
     fault::{Fault, planted},
     memory::{Absence, Memory},
     port::Sighting,
+    space::{ConnectorSpace, Doubt, Spaces, Swept},
 };
 
 /// What is known of an object that no connector has.
@@ -29,13 +27,12 @@ pub(crate) enum Verdict {
     },
 }
 
-/// A complete read came to its end.
-pub(crate) fn read_ended(
+/// Entries left a connector. With `named` the feed itself named them as gone, and a search at that time found nothing.
+pub(crate) fn left(
     memory: &mut Memory,
     connector: &str,
     swept: Vec<Swept>,
-    began: Timestamp,
-    counts: bool,
+    searched: Option<(Doubt, Timestamp)>,
 ) {
     let absences = memory.absences.entry(connector.to_owned()).or_default();
     for swept in swept {
@@ -48,16 +45,20 @@ pub(crate) fn read_ended(
                 home: true,
                 first: None,
                 last: None,
-                searched: None,
+                searched: searched.map(|(_, at)| at),
+                named: searched.is_some_and(|(doubt, _)| doubt.named),
             };
             absences.insert(name.clone(), absence);
         }
     }
-    if counts {
-        for absence in absences.values_mut() {
-            absence.first.get_or_insert(began);
-            absence.last = Some(began);
-        }
+}
+
+/// A complete read with settled scopes came to its end: whoever is absent was absent from it.
+pub(crate) fn read_ended(memory: &mut Memory, connector: &str, began: Timestamp) {
+    let absences = memory.absences.get_mut(connector);
+    for absence in absences.into_iter().flat_map(|absences| absences.values_mut()) {
+        absence.first.get_or_insert(began);
+        absence.last = Some(began);
     }
 }
 
@@ -66,6 +67,7 @@ pub(crate) fn seen(memory: &mut Memory, connector: &str, name: &Anchor) {
     if let Some(absences) = memory.absences.get_mut(connector) {
         absences.remove(name);
     }
+    memory.anchor_changes.retain(|_, old| old != name);
 }
 
 /// The answer to a doubt. Found means that it only hides from the read: the evidence starts anew.
@@ -77,6 +79,7 @@ pub(crate) fn searched(memory: &mut Memory, connector: &str, sighting: &Sighting
     if let Some(absence) = absence {
         if sighting.found {
             (absence.first, absence.last, absence.searched) = (None, None, None);
+            absence.named = false;
         } else {
             absence.searched = Some(at);
         }
@@ -98,6 +101,7 @@ pub(crate) fn note(
         first: began,
         last: began,
         searched: None,
+        named: false,
     });
 }
 
@@ -119,10 +123,14 @@ pub(crate) fn doubtful(
     now >= later(first, settings) && absence.searched.is_none_or(|at| at < first)
 }
 
+fn space<'a>(spaces: &'a Spaces, settings: &ConnectorSettings) -> Option<&'a ConnectorSpace> {
+    spaces.connector(spaces.find(&settings.name)?)
+}
+
 /// Judges an anchor that no connector has. All connectors have been read completely.
 pub(crate) fn judge(
     memory: &Memory,
-    spaces: &BTreeMap<String, ConnectorSpace>,
+    spaces: &Spaces,
     connectors: &[ConnectorSettings],
     anchor: &Anchor,
 ) -> Verdict {
@@ -134,7 +142,7 @@ pub(crate) fn judge(
         })
         .collect();
     let tombstoned = records.iter().any(|(settings, absence)| {
-        spaces.get(&settings.name).is_some_and(|space| {
+        space(spaces, settings).is_some_and(|space| {
             space.tombstoned(anchor)
                 || absence
                     .and_then(|absence| absence.alternate.as_ref())
@@ -153,7 +161,7 @@ pub(crate) fn judge(
             continue;
         }
         judged += 1;
-        let requires = spaces.get(&settings.name).is_none_or(requires_tombstones);
+        let requires = space(spaces, settings).is_none_or(requires_tombstones);
         if let Some(verdict) = unproven(settings, absence, requires) {
             return verdict;
         }
@@ -181,6 +189,9 @@ fn unproven(
                 "`{name}` can read tombstones and none names it: it was moved out of sight or hidden"
             ),
         );
+    }
+    if absence.is_some_and(|absence| absence.named && absence.searched.is_some()) {
+        return None;
     }
     let Some((absence, first)) = absence.and_then(|absence| Some((absence, absence.first?))) else {
         return unproven(

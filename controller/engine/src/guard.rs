@@ -75,8 +75,10 @@ pub(crate) struct Managed {
     pub(crate) enabled: BTreeMap<Class, usize>,
     /// Whose sign-in is blocked already; only the rest of the disable is to be done.
     pub(crate) blocked: BTreeSet<Anchor>,
-    /// Members of each of our groups.
+    /// Members of those of our groups that are to lose some.
     pub(crate) members: BTreeMap<Anchor, usize>,
+    /// Members of all our groups together.
+    pub(crate) memberships: usize,
 }
 
 impl Limit {
@@ -206,7 +208,7 @@ fn removals(
             .push(operation);
     }
     // Emptying one small group is no accident; emptying all groups is.
-    let memberships: usize = managed.members.values().sum();
+    let memberships = managed.memberships;
     let all = total > 1 && total >= memberships;
     let everything = all || total > limit.floor as usize && total > limit.max as usize;
     let everything = everything

@@ -1,125 +1,99 @@
 //! Leavers: our objects at the target that no identity has. Leaving needs certainty: the entry was read and is in no scope, or it is
 //! proven gone. Everything else is left alone.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use jiff::Timestamp;
 
 use crate::{
     anchor::Anchor,
     configuration::{Configuration, Deprovision},
-    connector_space::ConnectorSpace,
     entry::Class,
     fault::{Fault, planted},
     gone::{Verdict, judge, note},
-    identity::Reading,
     memory::Memory,
-    operation::{Change, Operation},
+    metaverse::Metaverse,
+    operation::Change,
     quarantine::Quarantined,
     reason::Reason,
-    target::{TargetId, TargetObject, Value},
+    space::{ConnectorSpace, Spaces},
+    target::{TargetObject, Value},
 };
 
-/// What leaves.
-#[derive(Debug, Default)]
-pub(crate) struct Leaving {
-    pub(crate) operations: Vec<Operation>,
-    /// Leavers, those with nothing left to do included.
-    pub(crate) objects: BTreeSet<TargetId>,
-    pub(crate) quarantine: Vec<Quarantined>,
-    /// When more may be known about an absence.
-    pub(crate) wake: Option<Timestamp>,
-}
-
 /// What leaving is decided by.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Sources<'a> {
     pub(crate) configuration: &'a Configuration,
-    pub(crate) spaces: &'a BTreeMap<String, ConnectorSpace>,
-    pub(crate) readings: &'a BTreeMap<&'a str, Reading<'a>>,
+    pub(crate) spaces: &'a Spaces,
+    pub(crate) metaverse: &'a Metaverse,
+}
+
+/// What is known of one of our objects that no identity has and nothing keeps.
+#[derive(Debug)]
+pub(crate) enum Leaver {
+    Left,
+    /// Nothing can be said yet.
+    Stays,
+    /// What proof of the absence is missing, and when more may be known.
+    Unproven {
+        wake: Option<Timestamp>,
+        missing: String,
+    },
 }
 
 impl Sources<'_> {
-    /// No connector has an entry of this name.
-    pub(crate) fn absent(&self, name: &Anchor) -> bool {
-        self.readings
-            .values()
-            .all(|reading| reading.index.by_name(name).is_empty())
-    }
-
     /// Every connector of the sync has been read completely, and no scope is unsettled.
-    fn tells_absence(&self) -> bool {
+    pub(crate) fn tells_absence(&self) -> bool {
         if planted(Fault::MissingReadIsEmpty) {
             return true;
         }
         let read = |name: &String| {
-            self.readings
-                .get(name.as_str())
-                .is_some_and(|reading| reading.space.complete().is_some())
+            let space = self.spaces.find(name);
+            let space = space.and_then(|number| self.spaces.connector(number));
+            space.is_some_and(|space| space.complete().is_some())
         };
-        (self.configuration.connectors.iter()).all(|settings| read(&settings.name))
-            && self.scopes_settled()
+        let mut connectors = self.configuration.connectors.iter();
+        connectors.all(|settings| read(&settings.name)) && self.scopes_settled()
     }
 
     fn scopes_settled(&self) -> bool {
-        planted(Fault::UnresolvedScopeLeaves) || !self.readings.values().any(Reading::faulted)
+        let faulted = |space: &ConnectorSpace| self.faulted(&space.name);
+        let spaces = self.spaces.connectors();
+        planted(Fault::UnresolvedScopeLeaves) || !spaces.iter().any(|(_, space)| faulted(space))
     }
-}
 
-/// Judges our objects that no identity has and nothing keeps.
-pub(crate) fn leaving<'v>(
-    objects: impl Iterator<Item = (&'v Anchor, &'v TargetObject)>,
-    sources: &Sources<'_>,
-    memory: &mut Memory,
-    now: Timestamp,
-) -> Leaving {
-    let mut leaving = Leaving::default();
-    for (anchor, object) in objects {
-        let unfinished = memory.disabling.contains(anchor);
-        let change = farewell(object, unfinished, sources.configuration);
-        let homes: Vec<&Reading<'_>> = sources
-            .readings
-            .values()
-            .filter(|reading| !reading.index.by_name(anchor).is_empty())
-            .collect();
-        let gone = if homes.is_empty() {
-            if !sources.tells_absence() {
-                continue;
-            }
-            match absence(anchor, sources, memory) {
-                Verdict::Gone => true,
-                Verdict::Unproven { wake, missing } => {
-                    leaving.wake = leaving.wake.into_iter().chain(wake).min();
-                    if change.is_some() {
-                        leaving
-                            .quarantine
-                            .push(unproven(anchor, object, &missing, now));
-                    }
-                    false
-                }
-            }
-        } else {
-            // Still read, and in no scope.
-            homes.iter().all(|home| home.space.settled())
-                && (homes.iter().all(|home| !home.faulted())
-                    || planted(Fault::UnresolvedScopeLeaves))
-        };
-        if !gone {
-            continue;
-        }
-        leaving.objects.insert(object.id.clone());
-        leaving.operations.extend(change.map(|change| Operation {
-            class: object.class,
-            anchor: anchor.clone(),
-            target: Some(object.id.clone()),
-            change,
-        }));
+    fn faulted(&self, connector: &str) -> bool {
+        self.metaverse.faulted(self.configuration, connector)
     }
-    leaving
+
+    /// Judges an object of ours that no identity has and nothing keeps.
+    pub(crate) fn judge(&self, anchor: &Anchor, memory: &mut Memory) -> Leaver {
+        let homes: Vec<&ConnectorSpace> = (self.spaces.by_name(anchor).into_iter())
+            .filter_map(|slot| self.spaces.connector(self.spaces.connector_of(slot)?))
+            .collect();
+        if !homes.is_empty() {
+            // Still read, and in no scope.
+            let left = homes.iter().all(|home| home.settled())
+                && (homes.iter().all(|home| !self.faulted(&home.name))
+                    || planted(Fault::UnresolvedScopeLeaves));
+            return if left { Leaver::Left } else { Leaver::Stays };
+        }
+        if !self.tells_absence() {
+            return Leaver::Stays;
+        }
+        note_absence(self.configuration, self.spaces, memory, anchor);
+        match judge(
+            memory,
+            self.spaces,
+            &self.configuration.connectors,
+            anchor,
+        ) {
+            Verdict::Gone => Leaver::Left,
+            Verdict::Unproven { wake, missing } => Leaver::Unproven { wake, missing },
+        }
+    }
 }
 
 /// What is done to an object whose entry left; `None` when it is as it should be already. `unfinished`: sessions may still live.
-fn farewell(
+pub(crate) fn farewell(
     object: &TargetObject,
     unfinished: bool,
     configuration: &Configuration,
@@ -134,24 +108,23 @@ fn farewell(
     }
 }
 
-fn absence(anchor: &Anchor, sources: &Sources<'_>, memory: &mut Memory) -> Verdict {
-    for settings in &sources.configuration.connectors {
+/// No connector has the anchor: starts the records of its absence.
+pub(crate) fn note_absence(
+    configuration: &Configuration,
+    spaces: &Spaces,
+    memory: &mut Memory,
+    anchor: &Anchor,
+) {
+    for settings in &configuration.connectors {
         // A read that counts: complete, with every scope of the sync settled.
-        let began = sources
-            .spaces
-            .get(&settings.name)
-            .and_then(ConnectorSpace::complete);
+        let space = spaces.find(&settings.name);
+        let space = space.and_then(|number| spaces.connector(number));
+        let began = space.and_then(ConnectorSpace::complete);
         note(memory, &settings.name, anchor, began);
     }
-    judge(
-        memory,
-        sources.spaces,
-        &sources.configuration.connectors,
-        anchor,
-    )
 }
 
-fn unproven(anchor: &Anchor, object: &TargetObject, missing: &str, now: Timestamp) -> Quarantined {
+pub(crate) fn unproven(anchor: &Anchor, object: &TargetObject, missing: &str, now: Timestamp) -> Quarantined {
     Quarantined {
         class: object.class,
         anchor: Some(anchor.clone()),

@@ -6,7 +6,6 @@
 
 pub mod anchor;
 pub mod configuration;
-mod connector_space;
 mod difference;
 pub mod dn;
 mod draft;
@@ -22,12 +21,14 @@ pub mod format;
 mod gone;
 pub mod guard;
 pub mod identity;
+mod index;
 #[cfg(test)]
 mod laws;
 mod leaving;
 pub mod mapping;
 mod matching;
 pub mod memory;
+mod metaverse;
 mod near;
 pub mod operation;
 mod overlay;
@@ -35,8 +36,8 @@ pub mod plan;
 pub mod port;
 pub mod quarantine;
 pub mod reason;
-mod reference;
 mod scope;
+pub mod space;
 pub mod target;
 mod target_view;
 mod unique;

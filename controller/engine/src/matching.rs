@@ -1,7 +1,10 @@
 //! Matching: which object at the target belongs to which identity. Ours are found by the mark; what is not marked is only ever taken
 //! over as `matching` says, and never where that could do harm.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use crate::{
     anchor::Anchor,
@@ -9,35 +12,33 @@ use crate::{
     entry::Class,
     identity::Identity,
     reason::Reason,
-    target::{TargetId, TargetObject, Value},
-    target_view::{TargetView, our_anchor},
+    target::{TargetId, TargetObject},
+    target_view::{TargetView, our_anchor, texts},
 };
 
+/// An object of the target and its number in the view.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) handle: u32,
+    pub(crate) object: TargetObject,
+}
+
 /// The object of an identity.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Found<'v> {
-    Ours(&'v TargetObject),
-    Restore(&'v TargetObject),
-    Adopt(&'v TargetObject),
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Ours(Rc<Held>),
+    Restore(Rc<Held>),
+    Adopt(Rc<Held>),
     Create,
 }
 
-impl<'v> Found<'v> {
-    pub(crate) fn object(self) -> Option<&'v TargetObject> {
+impl Found {
+    pub(crate) fn object(&self) -> Option<&Held> {
         match self {
-            Self::Ours(object) | Self::Restore(object) | Self::Adopt(object) => Some(object),
+            Self::Ours(held) | Self::Restore(held) | Self::Adopt(held) => Some(held),
             Self::Create => None,
         }
     }
-}
-
-/// The target view by what matching looks for.
-#[derive(Debug, Default)]
-pub(crate) struct ViewIndex<'v> {
-    pub(crate) ours: BTreeMap<&'v Anchor, Vec<&'v TargetObject>>,
-    deleted: BTreeMap<&'v Anchor, Vec<&'v TargetObject>>,
-    immutable: BTreeMap<&'v str, Vec<&'v TargetObject>>,
-    values: BTreeMap<(Class, &'v str, String), Vec<&'v TargetObject>>,
 }
 
 /// Why an identity is set aside, and which objects it concerns.
@@ -49,159 +50,118 @@ pub(crate) struct Obstacle {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct Matches<'v> {
-    pub(crate) found: BTreeMap<Anchor, Found<'v>>,
+pub(crate) struct Matches {
+    pub(crate) found: BTreeMap<Anchor, Found>,
     pub(crate) obstacles: BTreeMap<Anchor, Obstacle>,
     /// Objects without our mark that may turn out to be somebody's: they stay in their groups.
-    pub(crate) claimed: BTreeSet<TargetId>,
+    pub(crate) claimed: BTreeMap<Anchor, BTreeSet<u32>>,
     /// Anchors of our objects whose entry has another anchor now.
-    pub(crate) kept: BTreeSet<Anchor>,
+    pub(crate) kept: BTreeMap<Anchor, BTreeSet<Anchor>>,
 }
 
-impl<'v> ViewIndex<'v> {
-    pub(crate) fn new(view: &'v TargetView, configuration: &Configuration) -> Self {
-        let mut index = Self::default();
-        let rules = configuration.capabilities.attributes;
-        let unique: BTreeSet<&str> = (rules.iter().filter(|rule| rule.unique))
-            .map(|rule| rule.name)
-            .chain(configuration.matching.soft.iter().map(String::as_str))
-            .collect();
-        for object in view.live() {
-            if let Some(anchor) = our_anchor(object, &configuration.owner) {
-                index.ours.entry(anchor).or_default().push(object);
-            }
-            if let Some(id) = &object.immutable_id {
-                index.immutable.entry(id).or_default().push(object);
-            }
-            for (name, value) in &object.attributes {
-                if unique.contains(name.as_str()) {
-                    for text in texts(value) {
-                        let key = (object.class, name.as_str(), text.to_lowercase());
-                        index.values.entry(key).or_default().push(object);
-                    }
-                }
-            }
-        }
-        for object in view.deleted() {
-            if let Some(anchor) = our_anchor(object, &configuration.owner) {
-                index.deleted.entry(anchor).or_default().push(object);
-            }
-        }
-        index
-    }
-
-    /// Who holds a value, without regard to case.
-    pub(crate) fn holders(
-        &self,
-        class: Class,
-        attribute: &'v str,
-        text: &str,
-    ) -> &[&'v TargetObject] {
-        self.values
-            .get(&(class, attribute, text.to_lowercase()))
-            .map_or(&[], Vec::as_slice)
-    }
+/// What the identities that are matched together are matched against.
+#[derive(Clone, Copy)]
+pub(crate) struct Against<'a> {
+    pub(crate) view: &'a TargetView,
+    pub(crate) configuration: &'a Configuration,
+    /// Whether an anchor is an identity's own.
+    pub(crate) taken: &'a dyn Fn(&Anchor) -> bool,
+    /// Leads from an entry's anchor to the one that its object was made with.
+    pub(crate) changed: &'a dyn Fn(&Anchor) -> Option<Anchor>,
 }
 
-/// The texts in a value.
-pub(crate) fn texts(value: &Value) -> &[String] {
-    match value {
-        Value::Text(text) => std::slice::from_ref(text),
-        Value::List(list) => list,
-        Value::Flag(_) => &[],
-    }
-}
-
-/// Finds the object of every identity. `changed` leads from an entry's anchor to the one that its object was made with.
-pub(crate) fn find<'v>(
-    identities: &BTreeMap<Anchor, Identity<'_>>,
-    index: &ViewIndex<'v>,
-    view: &TargetView,
-    configuration: &'v Configuration,
-    changed: &dyn Fn(&Anchor) -> Option<Anchor>,
-) -> Matches<'v> {
-    let mut matches = Matches::default();
-    for (anchor, identity) in identities {
-        if let Some(old) = changed(anchor).filter(|old| index.ours.contains_key(old)) {
-            let message = format!(
-                "the source anchor was {old} and is {anchor} now: put the old value back; the object at the target is left alone"
-            );
-            matches.set_aside(anchor, Reason::AnchorChanged, message);
-            matches.kept.insert(old);
-            continue;
-        }
-        let own = identity.names().enumerate().find_map(|(at, name)| {
-            // A name that is another identity's own anchor is that one's.
-            let free = at == 0 || !identities.contains_key(name);
-            index.ours.get(name).filter(|_| free)
+impl Against<'_> {
+    fn held(&self, handles: Vec<u32>) -> Vec<Rc<Held>> {
+        let objects = handles.into_iter().filter_map(|handle| {
+            let object = self.view.object(handle)?;
+            Some(Rc::new(Held { handle, object }))
         });
-        match own.map(Vec::as_slice) {
-            Some([object]) if object.class == identity.class => {
-                matches.found.insert(anchor.clone(), Found::Ours(object));
-            }
-            Some(objects) => {
-                let message = format!(
-                    "{} bear our mark for {anchor}: leave only one {} that does",
-                    list(objects),
-                    identity.class.as_str()
-                );
-                matches.set_aside(anchor, Reason::AmbiguousMatch, message);
-            }
-            // What does not exist yet waits for the scope's exclusions.
-            None if identity.closed => {}
-            None => {
-                let deleted = identity.names().find_map(|name| {
-                    let objects = index.deleted.get(name)?;
-                    objects.iter().find(|object| object.class == identity.class)
-                });
-                match deleted {
-                    Some(object) => {
-                        matches.found.insert(anchor.clone(), Found::Restore(object));
-                    }
-                    None => matches.unmarked(anchor, identity, index, view, configuration),
+        objects.collect()
+    }
+}
+
+/// Finds the object of one identity.
+pub(crate) fn find(matches: &mut Matches, identity: &Identity, against: Against<'_>) {
+    let (view, anchor) = (against.view, &identity.anchor);
+    let ours = |anchor: &Anchor| Some(view.by_mark(anchor)).filter(|found| !found.is_empty());
+    if let Some(old) = (against.changed)(anchor).filter(|old| ours(old).is_some()) {
+        let message = format!(
+            "the source anchor was {old} and is {anchor} now: put the old value back; the object at the target is left alone"
+        );
+        matches.set_aside(anchor, Reason::AnchorChanged, message);
+        matches.keep(anchor, old);
+        return;
+    }
+    let own = identity.names().enumerate().find_map(|(at, name)| {
+        // A name that is another identity's own anchor is that one's.
+        let free = at == 0 || !(against.taken)(name);
+        ours(name).filter(|_| free)
+    });
+    match own.map(|own| against.held(own)).as_deref() {
+        Some([held]) if held.object.class == identity.class => {
+            let found = Found::Ours(held.clone());
+            matches.found.insert(anchor.clone(), found);
+        }
+        Some(objects) => {
+            let message = format!(
+                "{} bear our mark for {anchor}: leave only one {} that does",
+                list(objects),
+                identity.class.as_str()
+            );
+            matches.set_aside(anchor, Reason::AmbiguousMatch, message);
+        }
+        // What does not exist yet waits for the scope's exclusions.
+        None if identity.closed => {}
+        None => {
+            let deleted = identity.names().find_map(|name| {
+                let mut objects = against.held(view.deleted_by_mark(name)).into_iter();
+                objects.find(|held| held.object.class == identity.class)
+            });
+            match deleted {
+                Some(held) => {
+                    matches.found.insert(anchor.clone(), Found::Restore(held));
                 }
+                None => matches.unmarked(identity, against),
             }
         }
     }
-    matches.one_adopter_each();
-    matches
 }
 
-impl<'v> Matches<'v> {
+impl Matches {
     fn set_aside(&mut self, anchor: &Anchor, reason: Reason, message: String) {
         let obstacle = Obstacle { reason, message };
         self.obstacles.insert(anchor.clone(), obstacle);
     }
 
+    pub(crate) fn keep(&mut self, anchor: &Anchor, kept: Anchor) {
+        self.kept.entry(anchor.clone()).or_default().insert(kept);
+    }
+
+    pub(crate) fn claim(&mut self, anchor: &Anchor, held: &Held) {
+        let claimed = self.claimed.entry(anchor.clone()).or_default();
+        claimed.insert(held.handle);
+    }
+
     /// Looks for an object without our mark.
-    fn unmarked(
-        &mut self,
-        anchor: &Anchor,
-        identity: &Identity<'_>,
-        index: &ViewIndex<'v>,
-        view: &TargetView,
-        configuration: &'v Configuration,
-    ) {
-        let owner = &configuration.owner;
-        let (candidates, by) = candidates(identity, index, configuration);
-        if let Some(object) = candidates
-            .iter()
-            .find(|object| our_anchor(object, owner).is_some())
+    fn unmarked(&mut self, identity: &Identity, against: Against<'_>) {
+        let (view, configuration) = (against.view, against.configuration);
+        let (owner, anchor) = (&configuration.owner, &identity.anchor);
+        let (candidates, by) = candidates(identity, against);
+        let ours = |held: &&Rc<Held>| our_anchor(&held.object, owner).is_some();
+        if let Some(held) = candidates.iter().find(ours)
             && by.is_none()
         {
             let message = format!(
                 "{} bears our mark for another anchor and the immutable id of this one: put the entry's old anchor back",
-                name(object)
+                name(&held.object)
             );
-            self.kept.extend(our_anchor(object, owner).cloned());
+            if let Some(old) = our_anchor(&held.object, owner) {
+                self.keep(anchor, old.clone());
+            }
             return self.set_aside(anchor, Reason::AnchorChanged, message);
         }
-        let candidates: Vec<&TargetObject> = candidates
-            .into_iter()
-            .filter(|object| our_anchor(object, owner).is_none())
-            .collect();
-        self.claimed
-            .extend(candidates.iter().map(|object| object.id.clone()));
+        let candidates: Vec<Rc<Held>> = candidates.into_iter().filter(|held| !ours(&held)).collect();
+        candidates.iter().for_each(|held| self.claim(anchor, held));
         let how = by.map_or_else(
             || "by immutable id".to_owned(),
             |attribute| format!("by `{attribute}`"),
@@ -211,19 +171,23 @@ impl<'v> Matches<'v> {
                 self.found.insert(anchor.clone(), Found::Create);
                 return;
             }
-            objects if let Some(object) = objects.iter().find(|object| object.mark.is_some()) => {
+            objects if let Some(held) = objects.iter().find(|held| held.object.mark.is_some()) => {
                 let message = format!(
                     "{} matches {how} and bears another owner's mark: decide which DirectorySync owns it",
-                    name(object)
+                    name(&held.object)
                 );
                 (Reason::OwnedByOther, message)
             }
-            [object] => match refusal(object, view, configuration.matching.adopt) {
+            [held] => match refusal(&held.object, view, configuration.matching.adopt) {
                 None => {
-                    self.found.insert(anchor.clone(), Found::Adopt(object));
+                    let found = Found::Adopt(held.clone());
+                    self.found.insert(anchor.clone(), found);
                     return;
                 }
-                Some((reason, why)) => (reason, format!("{} matches {how}; {why}", name(object))),
+                Some((reason, why)) => {
+                    let message = format!("{} matches {how}; {why}", name(&held.object));
+                    (reason, message)
+                }
             },
             objects => {
                 let message = format!("{} match {how}: leave only one that does", list(objects));
@@ -234,11 +198,11 @@ impl<'v> Matches<'v> {
     }
 
     /// An object that several identities would take over is nobody's.
-    fn one_adopter_each(&mut self) {
-        let mut adopters: BTreeMap<&TargetId, Vec<Anchor>> = BTreeMap::new();
+    pub(crate) fn one_adopter_each(&mut self) {
+        let mut adopters: BTreeMap<u32, Vec<Anchor>> = BTreeMap::new();
         for (anchor, found) in &self.found {
-            if let Found::Adopt(object) = found {
-                adopters.entry(&object.id).or_default().push(anchor.clone());
+            if let Found::Adopt(held) = found {
+                adopters.entry(held.handle).or_default().push(anchor.clone());
             }
         }
         let contested: Vec<Anchor> = adopters
@@ -247,10 +211,10 @@ impl<'v> Matches<'v> {
             .flatten()
             .collect();
         for anchor in contested {
-            if let Some(Found::Adopt(object)) = self.found.remove(&anchor) {
+            if let Some(Found::Adopt(held)) = self.found.remove(&anchor) {
                 let message = format!(
                     "{} matches several entries: change the value by which they match in all but one",
-                    name(object)
+                    name(&held.object)
                 );
                 self.set_aside(&anchor, Reason::AmbiguousMatch, message);
             }
@@ -259,19 +223,18 @@ impl<'v> Matches<'v> {
 }
 
 /// Objects that match: by immutable id (then no attribute is given), else by the first attribute by which any does.
-fn candidates<'v, 'c: 'v>(
-    identity: &Identity<'_>,
-    index: &ViewIndex<'v>,
-    configuration: &'c Configuration,
-) -> (Vec<&'v TargetObject>, Option<&'c str>) {
+fn candidates<'c>(
+    identity: &Identity,
+    against: Against<'c>,
+) -> (Vec<Rc<Held>>, Option<&'c str>) {
+    let (view, configuration) = (against.view, against.configuration);
     if identity.class == Class::User {
-        let hard: Vec<&TargetObject> = identity
+        let hard: Vec<u32> = identity
             .names()
-            .filter_map(|name| index.immutable.get(name.immutable_id().as_str()))
-            .flatten()
-            .copied()
-            .filter(|object| object.class == identity.class)
+            .flat_map(|name| view.by_immutable(&name.immutable_id()))
             .collect();
+        let mut hard = against.held(hard);
+        hard.retain(|held| held.object.class == identity.class);
         if !hard.is_empty() {
             return (hard, None);
         }
@@ -286,10 +249,11 @@ fn candidates<'v, 'c: 'v>(
         if configuration.matching.adopt == Adopt::Never && !unique {
             continue;
         }
-        let mut found: BTreeMap<&TargetId, &TargetObject> = BTreeMap::new();
+        let mut found: BTreeMap<TargetId, Rc<Held>> = BTreeMap::new();
         for text in texts(value) {
-            let holders = index.holders(identity.class, attribute, text);
-            found.extend(holders.iter().map(|object| (&object.id, *object)));
+            let holders = view.holders(identity.class, attribute, text);
+            let held = against.held(holders).into_iter();
+            found.extend(held.map(|held| (held.object.id.clone(), held)));
         }
         if !found.is_empty() {
             return (found.into_values().collect(), Some(attribute));
@@ -338,8 +302,9 @@ pub(crate) fn name(object: &TargetObject) -> String {
     format!("{} {}", object.class.as_str(), object.id)
 }
 
-fn list(objects: &[&TargetObject]) -> String {
-    let names: Vec<String> = objects.iter().take(3).map(|object| name(object)).collect();
+fn list(objects: &[Rc<Held>]) -> String {
+    let names = objects.iter().take(3);
+    let names: Vec<String> = names.map(|held| name(&held.object)).collect();
     let more = objects.len().saturating_sub(3);
     if more == 0 {
         names.join(", ")

@@ -55,6 +55,9 @@ pub(crate) struct Absence {
     pub(crate) last: Option<Timestamp>,
     /// When a search by anchor over the whole naming context last found nothing.
     pub(crate) searched: Option<Timestamp>,
+    /// The change feed itself named it as gone, and then nothing was found.
+    #[serde(default)]
+    pub(crate) named: bool,
 }
 
 /// A value that the target took and changed.

@@ -3,29 +3,32 @@
 //! A rule that cannot be settled is a fault of its scope: nobody leaves because of it, and while an exclusion is unsettled nobody
 //! enters. Exclusions win over inclusions; the default exclusions always apply.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use crate::{
     anchor::Anchor,
     configuration::{Include, Scope},
-    connector_space::{Index, Slot},
     dn::{Dn, Written},
-    entry::{Class, EntryKind},
+    entry::{Class, Entry, EntryKind},
     exclusion::default_exclusion,
+    fault::{Fault, planted},
     memory::{Resolution, canonical},
     plan::ScopeFault,
     reason::Reason,
+    space::Spaces,
 };
 
 /// Attributes in which groups name their members by DN: Active Directory and RFC 4519 `groupOfNames`, `groupOfUniqueNames`.
 pub(crate) const MEMBERS: [&str; 2] = ["member", "uniquemember"];
 
-/// A scope whose rules have been looked up in what its connector has read.
-#[derive(Debug)]
-pub(crate) struct Decided<'a> {
-    pub(crate) scope: &'a Scope,
-    include: Vec<Rule>,
-    exclude: Vec<Rule>,
+/// The rules of a scope, looked up in what its connector has read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Decided {
+    include: Vec<Option<Rule>>,
+    exclude: Vec<Option<Rule>>,
     pub(crate) faults: Vec<ScopeFault>,
     /// An exclusion is unsettled: only objects that exist already take part.
     pub(crate) closed: bool,
@@ -33,56 +36,96 @@ pub(crate) struct Decided<'a> {
     pub(crate) resolved: BTreeMap<String, Resolution>,
 }
 
-#[derive(Debug)]
+/// `Option` in the lists above: a rule that cannot be settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
     Within(Dn),
-    Members(BTreeSet<Dn>),
+    Members(Arc<Membership>),
     Everything,
 }
 
+/// Who is in a group, by way of other groups too.
+#[derive(Debug, PartialEq, Eq)]
+struct Membership {
+    group: u32,
+    /// It and the groups in it.
+    groups: HashSet<u32>,
+    members: HashSet<u32>,
+}
+
+/// Entries whose part in a scope may be another one than before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Concerned {
+    Some(BTreeSet<u32>),
+    /// All of the connector.
+    All,
+}
+
 impl Rule {
-    fn holds(&self, dn: &Dn) -> bool {
+    fn holds(&self, slot: u32, dn: &Dn) -> bool {
         match self {
             Self::Within(above) => dn.is_within(above),
-            Self::Members(members) => members.contains(dn),
+            Self::Members(membership) => membership.members.contains(&slot),
             Self::Everything => true,
         }
     }
 }
 
-impl<'a> Decided<'a> {
-    /// Looks the rules up. `known` is what they were before.
+/// What the rules of a scope are looked up in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read<'a> {
+    pub(crate) spaces: &'a Spaces,
+    pub(crate) connector: u16,
+}
+
+impl Decided {
+    /// Looks the rules up. `known` is what they were resolved to before; `before` what this function gave, with the entries that changed
+    /// since.
     pub(crate) fn new(
-        scope: &'a Scope,
-        index: &Index<'_>,
+        scope: &Scope,
+        read: Read<'_>,
         known: Option<&BTreeMap<String, Resolution>>,
+        before: Option<(&Self, &BTreeSet<u32>)>,
     ) -> Self {
-        let mut decided = Self {
-            scope,
-            include: Vec::new(),
-            exclude: Vec::new(),
-            faults: Vec::new(),
-            closed: false,
-            resolved: BTreeMap::new(),
-        };
+        let mut decided = Self::default();
+        let memberships = before.map_or(Vec::new(), |(before, changed)| before.unchanged(changed));
         for rule in &scope.include {
-            let rule = decided.rule(rule, index, known);
-            decided.include.extend(rule);
+            let rule = decided.rule(scope, rule, read, known, &memberships);
+            decided.include.push(rule);
         }
         for rule in &scope.exclude {
-            match decided.rule(rule, index, known) {
-                Some(rule) => decided.exclude.push(rule),
-                None => decided.closed = true,
-            }
+            let rule = decided.rule(scope, rule, read, known, &memberships);
+            decided.closed |= rule.is_none();
+            decided.exclude.push(rule);
         }
         decided
     }
 
+    /// Memberships that none of the changed entries could alter.
+    fn unchanged(&self, changed: &BTreeSet<u32>) -> Vec<Arc<Membership>> {
+        let rules = self.include.iter().chain(&self.exclude).flatten();
+        rules
+            .filter_map(|rule| match rule {
+                Rule::Members(membership) => Some(membership),
+                _ => None,
+            })
+            .filter(|membership| {
+                if planted(Fault::NestedGroupStale) {
+                    return !changed.contains(&membership.group);
+                }
+                !changed.iter().any(|slot| membership.groups.contains(slot))
+            })
+            .cloned()
+            .collect()
+    }
+
     fn rule(
         &mut self,
+        scope: &Scope,
         rule: &Include,
-        index: &Index<'_>,
+        read: Read<'_>,
         known: Option<&BTreeMap<String, Resolution>>,
+        memberships: &[Arc<Membership>],
     ) -> Option<Rule> {
         let (written, group) = match rule {
             Include::Everything => return Some(Rule::Everything),
@@ -91,62 +134,105 @@ impl<'a> Decided<'a> {
         };
         let text = canonical(written);
         let before = known.and_then(|known| known.get(&text));
-        let slot = match find(written, index, before, group) {
+        let slot = match find(written, read, before, group) {
             Ok(slot) => slot,
             Err((reason, message)) => {
                 if let Some(before) = before {
                     self.resolved.insert(text, before.clone());
                 }
                 self.faults.push(ScopeFault {
-                    scope: self.scope.name.clone(),
+                    scope: scope.name.clone(),
                     reason,
                     message,
                 });
                 return None;
             }
         };
-        if let Some(guid) = guid(slot) {
-            let (guid, dn) = (guid.clone(), slot.entry.dn.clone());
+        if let Some(guid) = guid(slot, read.spaces) {
+            let dn = read.spaces.dn_text(slot);
             self.resolved.insert(text, Resolution { guid, dn });
         }
-        if group {
-            Some(Rule::Members(members(slot, index)))
-        } else {
-            slot.dn.clone().map(Rule::Within)
+        if !group {
+            return read.spaces.dn(slot).map(Rule::Within);
         }
+        let known = memberships.iter().find(|known| known.group == slot);
+        let membership = known.cloned();
+        Some(Rule::Members(
+            membership.unwrap_or_else(|| Arc::new(members(slot, read.spaces))),
+        ))
+    }
+
+    /// Whose part may differ between two states of the rules.
+    pub(crate) fn concerned(&self, before: &Self, read: Read<'_>) -> Concerned {
+        let mut concerned = BTreeSet::new();
+        if self.closed != before.closed {
+            return Concerned::All;
+        }
+        let lists = [
+            (&self.include, &before.include),
+            (&self.exclude, &before.exclude),
+        ];
+        for (new, old) in lists {
+            if new.len() != old.len() {
+                return Concerned::All;
+            }
+            for pair in new.iter().zip(old) {
+                match pair {
+                    (new, old) if new == old => {}
+                    (Some(Rule::Within(new)), Some(Rule::Within(old))) => {
+                        concerned.extend(read.spaces.within(read.connector, new));
+                        concerned.extend(read.spaces.within(read.connector, old));
+                    }
+                    (Some(Rule::Members(new)), Some(Rule::Members(old))) => {
+                        concerned.extend(new.members.symmetric_difference(&old.members).copied());
+                    }
+                    _ => return Concerned::All,
+                }
+            }
+        }
+        Concerned::Some(concerned)
     }
 
     /// Whether the scope takes an entry of a class.
     ///
     /// # Errors
     /// What the `when` expression failed with.
-    pub(crate) fn takes(&self, slot: &Slot, class: Class) -> Result<bool, String> {
-        let Some(dn) = &slot.dn else {
-            return Ok(false);
+    pub(crate) fn takes(
+        &self,
+        scope: &Scope,
+        slot: u32,
+        dn: &Dn,
+        entry: &Entry,
+        class: Class,
+    ) -> Result<bool, String> {
+        let holds = |rules: &[Option<Rule>]| {
+            let mut settled = rules.iter().flatten();
+            settled.any(|rule| rule.holds(slot, dn))
         };
-        let in_rules = self.scope.classes.contains(&class)
-            && self.include.iter().any(|rule| rule.holds(dn))
-            && !self.exclude.iter().any(|rule| rule.holds(dn))
-            && default_exclusion(&slot.entry).is_none()
-            && (self.scope.filter.as_ref()).is_none_or(|filter| filter.matches(&slot.entry));
-        match self.scope.when.get(&class) {
-            Some(when) if in_rules => when.holds(&slot.entry).map_err(|error| error.to_string()),
+        let in_rules = scope.classes.contains(&class)
+            && holds(&self.include)
+            && !holds(&self.exclude)
+            && default_exclusion(entry).is_none()
+            && (scope.filter.as_ref()).is_none_or(|filter| filter.matches(entry));
+        match scope.when.get(&class) {
+            Some(when) if in_rules => when.holds(entry).map_err(|error| error.to_string()),
             _ => Ok(in_rules),
         }
     }
 }
 
 /// The name by which an OU or group is followed.
-fn guid(slot: &Slot) -> Option<&Anchor> {
-    slot.entry.alternate.as_ref().or(slot.entry.anchor.as_ref())
+fn guid(slot: u32, spaces: &Spaces) -> Option<Anchor> {
+    let (_, anchor, alternate) = spaces.head(slot)?;
+    alternate.or(anchor)
 }
 
-fn find<'a>(
+fn find(
     written: &Written,
-    index: &Index<'a>,
+    read: Read<'_>,
     before: Option<&Resolution>,
     group: bool,
-) -> Result<&'a Slot, (Reason, String)> {
+) -> Result<u32, (Reason, String)> {
     let what = if group {
         "group"
     } else {
@@ -159,18 +245,20 @@ fn find<'a>(
         );
         (Reason::ScopeUnresolved, message)
     };
+    let Read { spaces, connector } = read;
+    let named = |guid: &Anchor| spaces.by_name_in(connector, guid).first().copied();
     let slot = match written {
-        Written::Guid(guid) => index.by_name(guid).first().copied().ok_or_else(|| {
+        Written::Guid(guid) => named(guid).ok_or_else(|| {
             unresolved("correct the GUID, restore the entry or the right to read it")
         })?,
         Written::Dn(dn) => {
-            let here = index.by_dn(dn).filter(|slot| slot.dn.as_ref() == Some(dn));
-            let known = before.and_then(|before| index.by_name(&before.guid).first().copied());
+            let here = spaces.by_dn(connector, dn);
+            let known = before.and_then(|before| named(&before.guid));
             match (here, known) {
-                (Some(here), Some(known)) if !std::ptr::eq(here, known) => {
+                (Some(here), Some(known)) if here != known => {
                     let message = format!(
                         "`{text}` now names another {what} than before, which lives on as `{}`: write `<GUID=…>` of the one that is meant",
-                        known.entry.dn
+                        spaces.dn_text(known)
                     );
                     return Err((Reason::ScopeAmbiguous, message));
                 }
@@ -183,36 +271,37 @@ fn find<'a>(
             }
         }
     };
-    if group && !is_group(slot) {
+    if group && !is_group(slot, spaces) {
         let message = format!("`{text}` is no group: name a group, or use `organizationalUnit`");
         return Err((Reason::ScopeUnresolved, message));
     }
     Ok(slot)
 }
 
-fn is_group(slot: &Slot) -> bool {
+fn is_group(slot: u32, spaces: &Spaces) -> bool {
+    let kind = spaces.head(slot).map(|head| head.0);
     matches!(
-        slot.entry.kind,
-        EntryKind::SecurityGroup | EntryKind::DistributionGroup
+        kind,
+        Some(EntryKind::SecurityGroup | EntryKind::DistributionGroup)
     )
 }
 
-/// The DNs of the group and of all members, nested ones included; groups that contain each other are followed once.
-fn members(group: &Slot, index: &Index<'_>) -> BTreeSet<Dn> {
-    let mut found: BTreeSet<Dn> = group.dn.iter().cloned().collect();
-    let mut visited = found.clone();
-    let mut queue = vec![&group.entry];
+/// The group and all members, nested ones included; groups that contain each other are followed once.
+fn members(group: u32, spaces: &Spaces) -> Membership {
+    let mut members = HashSet::from([group]);
+    let mut groups = members.clone();
+    let mut queue = vec![group];
     while let Some(group) = queue.pop() {
-        for member in MEMBERS
-            .iter()
-            .flat_map(|name| index.references(group, name))
-        {
-            let Some(dn) = &member.dn else { continue };
-            found.insert(dn.clone());
-            if is_group(member) && visited.insert(dn.clone()) {
-                queue.push(&member.entry);
+        for member in MEMBERS.iter().flat_map(|name| spaces.references(group, name)) {
+            members.insert(member);
+            if is_group(member, spaces) && groups.insert(member) {
+                queue.push(member);
             }
         }
     }
-    found
+    Membership {
+        group,
+        groups,
+        members,
+    }
 }

@@ -1,6 +1,9 @@
 //! The target view: what the target holds, as last read completely and by the deltas since, with our confirmed writes laid over it.
+//!
+//! Objects are numbered and packed, and found by id, mark, immutable id and by the values that matching looks for. A read without
+//! its end changes nothing. What changed since the last plan is noted in the [`Seen`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -8,27 +11,53 @@ use crate::{
     anchor::Anchor,
     entry::Class,
     fault::{Fault, planted},
-    operation::{Change, Member, Operation},
+    index::{Index, NONE, hash, short},
+    operation::{Change, Operation},
     overlay::{Held, Overlay, Slot},
-    port::{Cursor, News, ObjectChange, Observation, Removal},
-    target::{Changes, Mark, Standing, TargetId, TargetObject, Value, Values},
+    port::{Cursor, Observation},
+    space::Words,
+    target::{Mark, TargetId, TargetObject, Value, Values},
 };
 
-/// See the module.
-#[derive(Debug, Default)]
-pub(crate) struct TargetView {
-    current: Content,
-    incoming: Option<Incoming>,
-    complete: bool,
-    cursor: Option<Cursor>,
-    overlay: Overlay,
-    touched: Vec<Touched>,
+mod change;
+mod object;
+mod slot;
+
+use slot::normalised;
+pub(crate) use slot::{normal, written};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Named by others, and not read.
+    #[default]
+    Absent,
+    Live,
+    Deleted,
+}
+
+#[derive(Debug)]
+struct Object {
+    packed: Box<[u8]>,
+    state: State,
+    seen: u32,
+    manager: u32,
+    /// The entry whose object it is.
+    owner: u32,
+}
+
+/// What a read says of one object that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Incoming {
+    packed: Box<[u8]>,
+    state: State,
+    manager: Option<u32>,
+    members: Option<Vec<u32>>,
 }
 
 /// A read that has not ended.
 #[derive(Debug)]
-enum Incoming {
-    Everything(Content),
+enum Reading {
+    Everything(Everything),
     Changes(Vec<Observation>),
 }
 
@@ -41,47 +70,164 @@ pub(crate) struct Touched {
 }
 
 #[derive(Debug, Default)]
-struct Content {
-    live: BTreeMap<TargetId, TargetObject>,
-    deleted: BTreeMap<TargetId, TargetObject>,
+struct Everything {
+    changed: HashMap<u32, Incoming>,
     domains: Option<BTreeSet<String>>,
     roles_readable: bool,
 }
 
+/// What changed since the last plan.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) objects: BTreeSet<u32>,
+    /// That came, went, or got another mark.
+    pub(crate) reborn: BTreeSet<u32>,
+    /// In marks and immutable ids, before and after.
+    pub(crate) anchors: BTreeSet<Anchor>,
+    /// Of values that matching looks for, before and after.
+    pub(crate) values: BTreeSet<u32>,
+    /// Domains or rights are others, or everything was read for the first time.
+    pub(crate) everything: bool,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct TargetView {
+    objects: Vec<Object>,
+    members: HashMap<u32, Box<[u32]>>,
+    words: Words,
+    by_id: Index,
+    by_mark: Index,
+    by_immutable: Index,
+    by_value: Index,
+    /// Ours that are live, and those of them that may sign in, by class.
+    managed: BTreeMap<Class, usize>,
+    enabled: BTreeMap<Class, usize>,
+    generation: u32,
+    reading: Option<Reading>,
+    domains: Option<BTreeSet<String>>,
+    roles_readable: bool,
+    complete: bool,
+    cursor: Option<Cursor>,
+    overlay: Overlay,
+    touched: Vec<Touched>,
+    owner: String,
+    /// Attributes whose values matching looks for.
+    keys: BTreeSet<String>,
+    enabled_attribute: &'static str,
+    pub(crate) seen: Seen,
+}
+
+/// The number under which a value is found, whatever its case.
+pub(crate) fn value_key(class: Class, attribute: &str, text: &str) -> u32 {
+    short(hash((class, attribute, text.to_lowercase())))
+}
+
+/// The anchor in our mark; `None` for an object that is not ours.
+pub(crate) fn our_anchor<'a>(object: &'a TargetObject, owner: &str) -> Option<&'a Anchor> {
+    let mark = object.mark.as_ref()?;
+    (*mark.owner == *owner || planted(Fault::OwnerIgnored)).then_some(&mark.anchor)
+}
+
+/// The texts in a value.
+pub(crate) fn texts(value: &Value) -> &[String] {
+    match value {
+        Value::Text(text) => std::slice::from_ref(text),
+        Value::List(list) => list,
+        Value::Flag(_) => &[],
+    }
+}
+
 impl TargetView {
+    /// Whose marks are ours, and what matching looks for.
+    pub(crate) fn configure(
+        &mut self,
+        owner: &str,
+        keys: BTreeSet<String>,
+        enabled: &'static str,
+    ) {
+        if self.owner == owner && self.keys == keys && self.enabled_attribute == enabled {
+            return;
+        }
+        for handle in 0..self.count() {
+            self.index(handle, false);
+        }
+        (self.owner, self.keys, self.enabled_attribute) = (owner.to_owned(), keys, enabled);
+        for handle in 0..self.count() {
+            self.index(handle, true);
+        }
+        self.seen.everything = true;
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.objects.len()).unwrap_or(NONE)
+    }
+
     /// Takes an event of a read. A read without its end changes nothing.
     pub(crate) fn observe(&mut self, event: Observation, now: Timestamp) {
-        match (event, &mut self.incoming) {
-            (Observation::Begin { complete: true }, incoming) => {
-                *incoming = Some(Incoming::Everything(Content::default()));
+        match (event, self.reading.take()) {
+            (Observation::Begin { complete: true }, _) => {
+                self.generation += 1;
+                self.reading = Some(Reading::Everything(Everything::default()));
             }
-            (Observation::Begin { complete: false }, incoming) => {
-                *incoming = Some(Incoming::Changes(Vec::new()));
+            (Observation::Begin { complete: false }, _) => {
+                self.reading = Some(Reading::Changes(Vec::new()));
             }
-            (Observation::End { cursor }, Some(_)) => self.end(cursor, now),
-            (event, Some(Incoming::Everything(content))) => content.take(event),
-            (event, Some(Incoming::Changes(events))) => events.push(event),
+            (Observation::End { cursor }, Some(reading)) => self.end(reading, cursor, now),
+            (event, Some(Reading::Everything(mut reading))) => {
+                self.take(&mut reading, event);
+                self.reading = Some(Reading::Everything(reading));
+            }
+            (event, Some(Reading::Changes(mut events))) => {
+                events.push(event);
+                self.reading = Some(Reading::Changes(events));
+            }
             (_, None) => {}
         }
     }
 
-    fn end(&mut self, cursor: Option<Cursor>, now: Timestamp) {
-        match self.incoming.take() {
-            Some(Incoming::Everything(content)) => {
-                let before = std::mem::replace(&mut self.current, content);
-                self.overlay.expire(now);
-                for object in self.overlay.objects() {
-                    self.current.add_if_missing(object);
+    fn take(&mut self, reading: &mut Everything, event: Observation) {
+        match event {
+            Observation::Domains(domains) => reading.domains = Some(domains),
+            Observation::Batch(objects) => {
+                for object in objects {
+                    self.read(reading, object, State::Live);
                 }
-                for (id, slot, wrote) in self.overlay.writes() {
-                    self.current.set(id, slot, wrote.clone());
-                }
-                if self.complete {
-                    self.compare(&before);
-                }
-                self.complete = true;
             }
-            Some(Incoming::Changes(events)) => {
+            Observation::Deleted(objects) => {
+                for object in objects {
+                    self.read(reading, object, State::Deleted);
+                }
+            }
+            Observation::RolesReadable(readable) => reading.roles_readable = readable,
+            // These are of a delta, or no content.
+            Observation::Begin { .. }
+            | Observation::Changed(_)
+            | Observation::Removed(_)
+            | Observation::End { .. } => {}
+        }
+    }
+
+    fn read(&mut self, reading: &mut Everything, mut object: TargetObject, state: State) {
+        if state == State::Live {
+            object.attributes = normalised(object.attributes);
+        }
+        let handle = self.number(&object.id);
+        let incoming = self.incoming_of(object, state);
+        if let Some(object) = self.objects.get_mut(handle as usize) {
+            object.seen = self.generation;
+        }
+        if self.is(handle, &incoming) {
+            reading.changed.remove(&handle);
+        } else {
+            reading.changed.insert(handle, incoming);
+        }
+    }
+
+    fn end(&mut self, reading: Reading, cursor: Option<Cursor>, now: Timestamp) {
+        match reading {
+            Reading::Everything(reading) => self.end_everything(reading, now),
+            Reading::Changes(events) => {
                 for event in events {
                     match event {
                         Observation::Changed(changes) => {
@@ -90,16 +236,89 @@ impl TargetView {
                         Observation::Removed(removals) => {
                             removals.iter().for_each(|removal| self.remove(removal));
                         }
-                        event => self.current.take(event),
+                        event => self.add(event),
                     }
                 }
                 for (id, slot, said) in self.overlay.expire(now) {
                     self.put(&id, slot, said);
                 }
             }
-            None => return,
         }
         self.cursor = cursor;
+    }
+
+    /// What a delta brings whole.
+    fn add(&mut self, event: Observation) {
+        let mut brought = Everything {
+            domains: self.domains.take(),
+            roles_readable: self.roles_readable,
+            changed: HashMap::new(),
+        };
+        let before = (brought.domains.clone(), brought.roles_readable);
+        self.take(&mut brought, event);
+        for (handle, incoming) in brought.changed {
+            self.replace(handle, incoming);
+        }
+        self.seen.everything |= before != (brought.domains.clone(), brought.roles_readable);
+        (self.domains, self.roles_readable) = (brought.domains, brought.roles_readable);
+    }
+
+    fn end_everything(&mut self, reading: Everything, now: Timestamp) {
+        let gone = |object: &Object| {
+            object.seen < self.generation && object.state != State::Absent
+        };
+        let gone: Vec<u32> = (0..)
+            .zip(&self.objects)
+            .filter(|(_, object)| gone(object))
+            .map(|(handle, _)| handle)
+            .collect();
+        let others = gone.iter().chain(reading.changed.keys());
+        let live = others.filter(|handle| self.complete && self.state(**handle) == State::Live);
+        let before = live.filter_map(|handle| Some((*handle, self.whole(*handle)?)));
+        let mut before: Vec<(u32, TargetObject)> = before.collect();
+        before.retain(|(_, object)| object.mark.is_some());
+        before.sort_by(|a, b| a.1.id.cmp(&b.1.id));
+        for handle in gone {
+            self.remove_object(handle);
+        }
+        for (handle, incoming) in reading.changed {
+            self.replace(handle, incoming);
+        }
+        self.seen.everything |= !self.complete
+            || self.domains != reading.domains
+            || self.roles_readable != reading.roles_readable;
+        (self.domains, self.roles_readable) = (reading.domains, reading.roles_readable);
+        self.complete = true;
+        self.overlay.expire(now);
+        let overlay = std::mem::take(&mut self.overlay);
+        for object in overlay.objects() {
+            self.add_if_missing(object);
+        }
+        for (id, slot, wrote) in overlay.writes() {
+            self.set(id, slot, wrote.clone());
+        }
+        self.overlay = overlay;
+        self.compare(before);
+    }
+
+    fn add_if_missing(&mut self, object: &TargetObject) {
+        let handle = self.number(&object.id);
+        if self.state(handle) != State::Live {
+            let incoming = self.incoming_of(object.clone(), State::Live);
+            self.replace(handle, incoming);
+        }
+    }
+
+    fn remove_object(&mut self, handle: u32) {
+        if let Some(id) = self.id(handle) {
+            let absent = Incoming {
+                packed: object::pack_id(&id),
+                state: State::Absent,
+                manager: None,
+                members: None,
+            };
+            self.replace(handle, absent);
+        }
     }
 
     /// From where the next read can go on.
@@ -115,138 +334,6 @@ impl TargetView {
     /// The target has been read completely at least once.
     pub(crate) fn complete(&self) -> bool {
         self.complete
-    }
-
-    fn change(&mut self, change: ObjectChange) {
-        let id = change.id;
-        if !self.current.live.contains_key(&id) {
-            // It says nothing of the object itself: no sign that it is there, nor that it is a user or group.
-            if change.attributes.is_empty() {
-                return;
-            }
-            if !self.overlay.is_news(&id, &Slot::Live, &Held::Flag(true)) {
-                return;
-            }
-            if self.current.deleted.contains_key(&id) {
-                self.put(&id, Slot::Live, Held::Flag(true));
-            } else {
-                let object = TargetObject::blank(change.class, id.clone());
-                self.current.live.insert(id.clone(), object);
-            }
-        }
-        // The mark first: what else changed is known by it.
-        if let News::Now(mark) = change.mark {
-            self.say(&id, Slot::Mark, Held::Mark(mark));
-        }
-        if let News::Now(text) = change.immutable_id {
-            self.say(&id, Slot::ImmutableId, Held::Text(text));
-        }
-        for (name, value) in change.attributes {
-            let value = Held::Value(normal(value));
-            self.say(&id, Slot::Attribute(name), value);
-        }
-        if let News::Now(manager) = change.manager {
-            self.say(&id, Slot::Manager, Held::Link(manager));
-        }
-        if let (News::Now(members), Some(object)) = (change.members, self.current.live.get_mut(&id))
-        {
-            object.members = Some(members);
-            for (known, slot, wrote) in self.overlay.writes() {
-                if *known == id && matches!(slot, Slot::Member(_)) {
-                    self.current.set(known, slot, wrote.clone());
-                }
-            }
-        }
-        if let Some(object) = self.current.live.get_mut(&id) {
-            for (news, flag) in [
-                (change.synced, &mut object.standing.synced),
-                (change.guest, &mut object.standing.guest),
-                (change.privileged, &mut object.standing.privileged),
-            ] {
-                if let News::Now(now) = news {
-                    *flag = now;
-                }
-            }
-        }
-        self.links(&id, &change.joined, true);
-        self.links(&id, &change.left, false);
-    }
-
-    fn remove(&mut self, removal: &Removal) {
-        let id = &removal.id;
-        if self.current.live.contains_key(id) {
-            self.say(id, Slot::Live, Held::Flag(false));
-        }
-        if !removal.restorable {
-            self.current.deleted.remove(id);
-        }
-    }
-
-    /// Takes over what a delta says of one slot, unless it is stale.
-    fn say(&mut self, id: &TargetId, slot: Slot, said: Held) {
-        if self.overlay.is_news(id, &slot, &said) {
-            self.put(id, slot, said);
-        }
-    }
-
-    fn put(&mut self, id: &TargetId, slot: Slot, held: Held) {
-        let before = self.current.get(id, &slot);
-        if before.as_ref() == Some(&held) {
-            return;
-        }
-        let object = self.current.object(id);
-        let touched = object
-            .zip(before)
-            .and_then(|(object, before)| object.touched(slot.clone(), before));
-        self.touched.extend(touched);
-        self.current.set(id, &slot, held);
-    }
-
-    /// Links of a large group come many at a time.
-    fn links(&mut self, id: &TargetId, peers: &[TargetId], joined: bool) {
-        let Some(object) = self.current.live.get_mut(id) else {
-            return;
-        };
-        let Some(members) = &mut object.members else {
-            return;
-        };
-        let mut held: BTreeSet<TargetId> = members.drain(..).collect();
-        let mut slots = Vec::new();
-        for peer in peers {
-            let slot = Slot::Member(peer.clone());
-            let news = self.overlay.is_news(id, &slot, &Held::Flag(joined));
-            let differs = news
-                && (if joined {
-                    held.insert(peer.clone())
-                } else {
-                    held.remove(peer)
-                });
-            if differs {
-                slots.push(slot);
-            }
-        }
-        members.extend(held);
-        let before = Held::Flag(!joined);
-        let touched = slots
-            .into_iter()
-            .filter_map(|slot| object.touched(slot, before.clone()));
-        self.touched.extend(touched);
-    }
-
-    /// Notes what differs of objects with a mark between an earlier complete view and this one.
-    fn compare(&mut self, before: &Content) {
-        let marked = before.live.values().filter(|object| object.mark.is_some());
-        for old in marked {
-            let slots = match self.current.live.get(&old.id) {
-                Some(new) => differing(old, new),
-                None => vec![Slot::Live],
-            };
-            let touched = slots.into_iter().filter_map(|slot| {
-                let held = before.get(&old.id, &slot)?;
-                old.touched(slot, held)
-            });
-            self.touched.extend(touched);
-        }
     }
 
     /// Lays a successful write over the view. `id` is the object's; `peer` the member's or manager's; `held` what the target made of
@@ -271,252 +358,322 @@ impl TargetView {
                 members: Some(Vec::new()),
                 ..TargetObject::blank(operation.class, id)
             };
-            self.current.add_if_missing(&object);
+            self.add_if_missing(&object);
             self.overlay.created(object, now);
             return;
         }
         for (slot, wrote) in written(operation, peer, held, enabled) {
-            let before = self.current.get(&id, &slot);
-            self.current.set(&id, &slot, wrote.clone());
+            let before = self.held(&id, &slot);
+            self.set(&id, &slot, wrote.clone());
             self.overlay.wrote(&id, slot, wrote, before, now);
         }
     }
 
     /// The target says that it is no longer there.
     pub(crate) fn forget(&mut self, id: &TargetId) {
-        self.current.live.remove(id);
-        self.current.deleted.remove(id);
+        let handle = self.number(id);
+        self.remove_object(handle);
         self.overlay.forget(id);
     }
 
-    pub(crate) fn live(&self) -> impl Iterator<Item = &TargetObject> {
-        self.current.live.values()
+    /// A live or deleted object with its references.
+    pub(crate) fn whole(&self, handle: u32) -> Option<TargetObject> {
+        let mut object = self.object(handle)?;
+        object.manager = self.manager(handle).and_then(|manager| self.id(manager));
+        let members = self.members(handle);
+        object.members = members.map(|all| all.iter().filter_map(|it| self.id(*it)).collect());
+        Some(object)
     }
 
-    pub(crate) fn get(&self, id: &TargetId) -> Option<&TargetObject> {
-        self.current.live.get(id)
+    #[cfg(test)]
+    fn deleted(&self) -> impl Iterator<Item = u32> {
+        (0..self.count()).filter(|handle| self.state(*handle) == State::Deleted)
     }
 
-    pub(crate) fn deleted(&self) -> impl Iterator<Item = &TargetObject> {
-        self.current.deleted.values()
+    #[cfg(test)]
+    fn get(&self, id: &TargetId) -> Option<TargetObject> {
+        let handle = self.find(id)?;
+        let mut object = self.whole(handle)?;
+        object.members.iter_mut().for_each(|members| members.sort());
+        (self.state(handle) == State::Live).then_some(object)
+    }
+
+    /// The number of an id, which it gets if it has none.
+    pub(crate) fn number(&mut self, id: &TargetId) -> u32 {
+        if let Some(handle) = self.find(id) {
+            return handle;
+        }
+        let handle = self.count();
+        self.objects.push(Object {
+            packed: object::pack_id(id),
+            state: State::Absent,
+            seen: 0,
+            manager: NONE,
+            owner: NONE,
+        });
+        self.by_id.insert(short(hash(id)), handle);
+        handle
+    }
+
+    pub(crate) fn find(&self, id: &TargetId) -> Option<u32> {
+        let mut found = self.by_id.get(short(hash(id))).into_iter();
+        found.find(|handle| self.id(*handle).as_ref() == Some(id))
+    }
+
+    pub(crate) fn state(&self, handle: u32) -> State {
+        let object = self.objects.get(handle as usize);
+        object.map_or(State::Absent, |object| object.state)
+    }
+
+    pub(crate) fn id(&self, handle: u32) -> Option<TargetId> {
+        object::id(&self.objects.get(handle as usize)?.packed)
+    }
+
+    /// A live or deleted object, without its references.
+    pub(crate) fn object(&self, handle: u32) -> Option<TargetObject> {
+        let object = self.objects.get(handle as usize)?;
+        (object.state != State::Absent).then(|| object::unpack(&object.packed, &self.words))?
+    }
+
+    /// The anchor in our mark on a live object.
+    pub(crate) fn ours(&self, handle: u32) -> Option<Anchor> {
+        let object = self.objects.get(handle as usize)?;
+        let (_, mark) = object::head(&object.packed, &self.words)?;
+        let mark = mark.filter(|mark| *mark.owner == *self.owner || planted(Fault::OwnerIgnored));
+        mark.filter(|_| object.state == State::Live)
+            .map(|mark| mark.anchor)
+    }
+
+    /// The members of a live group, if they were read.
+    pub(crate) fn members(&self, handle: u32) -> Option<&[u32]> {
+        self.members.get(&handle).map(|members| &**members)
+    }
+
+    pub(crate) fn manager(&self, handle: u32) -> Option<u32> {
+        let manager = self.objects.get(handle as usize)?.manager;
+        (manager != NONE).then_some(manager)
+    }
+
+    /// The entry whose object it is.
+    pub(crate) fn owner_of(&self, handle: u32) -> Option<u32> {
+        let owner = self.objects.get(handle as usize)?.owner;
+        (owner != NONE).then_some(owner)
+    }
+
+    pub(crate) fn set_owner(&mut self, handle: u32, owner: Option<u32>) {
+        if let Some(object) = self.objects.get_mut(handle as usize) {
+            object.owner = owner.unwrap_or(NONE);
+        }
+    }
+
+    /// No object has an owner any more.
+    pub(crate) fn disown(&mut self) {
+        self.objects.iter_mut().for_each(|object| object.owner = NONE);
+    }
+
+    /// Attributes whose values matching looks for.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(String::as_str)
+    }
+
+    /// The keys of the values that matching looks for.
+    pub(crate) fn value_keys_of(&self, object: &TargetObject) -> Vec<u32> {
+        let values = object.attributes.iter();
+        values
+            .filter(|(name, _)| self.keys.contains(*name))
+            .flat_map(|(name, value)| {
+                let texts = texts(value).iter();
+                texts.map(move |text| value_key(object.class, name, text))
+            })
+            .collect()
+    }
+
+    pub(crate) fn value_keys(&self, handle: u32) -> Vec<u32> {
+        let object = self.object(handle);
+        object.map_or(Vec::new(), |object| self.value_keys_of(&object))
+    }
+
+    /// All live objects of ours.
+    pub(crate) fn all_ours(&self) -> impl Iterator<Item = (u32, Anchor)> {
+        (0..self.count()).filter_map(|handle| Some((handle, self.ours(handle)?)))
+    }
+
+    /// Live objects with our mark for an anchor, by id.
+    pub(crate) fn by_mark(&self, anchor: &Anchor) -> Vec<u32> {
+        let found = self.by_mark.get(short(hash(anchor)));
+        self.sorted(found, |view, handle| view.ours(handle).as_ref() == Some(anchor))
+    }
+
+    /// Deleted objects with our mark for an anchor, by id.
+    pub(crate) fn deleted_by_mark(&self, anchor: &Anchor) -> Vec<u32> {
+        let found = self.by_mark.get(short(hash(anchor)));
+        self.sorted(found, |view, handle| {
+            let object = view.object(handle);
+            view.state(handle) == State::Deleted
+                && object.is_some_and(|object| our_anchor(&object, &view.owner) == Some(anchor))
+        })
+    }
+
+    /// Live objects with an immutable id, by id.
+    pub(crate) fn by_immutable(&self, text: &str) -> Vec<u32> {
+        let found = self.by_immutable.get(short(hash(text)));
+        self.sorted(found, |view, handle| {
+            let object = view.object(handle);
+            object.is_some_and(|object| object.immutable_id.as_deref() == Some(text))
+        })
+    }
+
+    /// Live objects that hold a value, without regard to case, by id.
+    pub(crate) fn holders(&self, class: Class, attribute: &str, text: &str) -> Vec<u32> {
+        let found = self.by_value.get(value_key(class, attribute, text));
+        let text = text.to_lowercase();
+        self.sorted(found, |view, handle| {
+            view.object(handle).is_some_and(|object| {
+                let value = object.attributes.get(attribute);
+                let mut texts = value.map_or(&[][..], texts).iter();
+                object.class == class && texts.any(|held| held.to_lowercase() == text)
+            })
+        })
+    }
+
+    fn sorted(&self, mut found: Vec<u32>, fits: impl Fn(&Self, u32) -> bool) -> Vec<u32> {
+        found.retain(|handle| fits(self, *handle));
+        if found.len() > 1 {
+            found.sort_by_cached_key(|handle| self.id(*handle));
+        }
+        found
+    }
+
+    /// Groups and people that refer to one of these, by a look at all references.
+    pub(crate) fn referring_to(&self, handles: &BTreeSet<u32>) -> Vec<u32> {
+        let groups = (self.members.iter())
+            .filter(|(_, members)| members.iter().any(|member| handles.contains(member)))
+            .map(|(group, _)| *group);
+        let people = (0..)
+            .zip(&self.objects)
+            .filter(|(_, object)| object.manager != NONE && handles.contains(&object.manager))
+            .map(|(handle, _)| handle);
+        groups.chain(people).collect()
+    }
+
+    /// Live objects of ours, and those that may sign in, by class.
+    pub(crate) fn managed(&self) -> (&BTreeMap<Class, usize>, &BTreeMap<Class, usize>) {
+        (&self.managed, &self.enabled)
     }
 
     /// `None` where the target knows no domains.
     pub(crate) fn domains(&self) -> Option<&BTreeSet<String>> {
-        self.current.domains.as_ref()
+        self.domains.as_ref()
     }
 
     pub(crate) fn roles_readable(&self) -> bool {
-        self.current.roles_readable
+        self.roles_readable
     }
-}
 
-/// The anchor in our mark; `None` for an object that is not ours.
-pub(crate) fn our_anchor<'a>(object: &'a TargetObject, owner: &str) -> Option<&'a Anchor> {
-    let mark = object.mark.as_ref()?;
-    (*mark.owner == *owner || planted(Fault::OwnerIgnored)).then_some(&mark.anchor)
-}
-
-/// What a successful operation makes of its object.
-pub(crate) fn written(
-    operation: &Operation,
-    peer: Option<TargetId>,
-    held: &Values,
-    enabled: &str,
-) -> Vec<(Slot, Held)> {
-    let attributes = |changes: &Changes| {
-        let mut changes = changes.clone();
-        changes.extend(
-            held.iter()
-                .map(|(name, value)| (name.clone(), Some(value.clone()))),
-        );
-        let slots = changes.into_iter();
-        slots
-            .map(|(name, value)| (Slot::Attribute(name), Held::Value(normal(value))))
-            .collect::<Vec<_>>()
-    };
-    let user = operation.class == Class::User;
-    match &operation.change {
-        Change::Restore { mark, changes } | Change::Adopt { mark, changes } => {
-            let immutable_id = user.then(|| operation.anchor.immutable_id());
-            let mut slots = vec![
-                (Slot::Live, Held::Flag(true)),
-                (Slot::Mark, Held::Mark(Some(mark.clone()))),
-                (Slot::ImmutableId, Held::Text(immutable_id)),
-            ];
-            slots.extend(attributes(changes));
-            slots
-        }
-        Change::Update { changes } => attributes(changes),
-        Change::Disable => attributes(&Changes::from([(
-            enabled.to_owned(),
-            Some(Value::Flag(false)),
-        )])),
-        Change::SetManager { manager } if manager.is_none() || peer.is_some() => {
-            vec![(Slot::Manager, Held::Link(peer))]
-        }
-        Change::Delete => vec![(Slot::Live, Held::Flag(false))],
-        Change::RemoveMember {
-            member: Member::Foreign(id),
-        } => vec![(Slot::Member(id.clone()), Held::Flag(false))],
-        Change::AddMember { .. } | Change::RemoveMember { .. } => {
-            let joined = matches!(operation.change, Change::AddMember { .. });
-            let slot = peer.map(|peer| (Slot::Member(peer), Held::Flag(joined)));
-            slot.into_iter().collect()
-        }
-        // A create makes a whole object; a manager that is not known is seen with the next read.
-        Change::Create { .. } | Change::SetManager { .. } => Vec::new(),
+    fn pack(&mut self, object: &TargetObject) -> Box<[u8]> {
+        object::pack(object, &mut self.words)
     }
-}
 
-/// In which slots two states of one object differ, as far as both are known.
-fn differing(old: &TargetObject, new: &TargetObject) -> Vec<Slot> {
-    let names: BTreeSet<&String> = (old.attributes.keys())
-        .chain(new.attributes.keys())
-        .collect();
-    let mut slots: Vec<Slot> = names
-        .into_iter()
-        .filter(|name| old.attributes.get(*name) != new.attributes.get(*name))
-        .map(|name| Slot::Attribute(name.clone()))
-        .collect();
-    if old.manager != new.manager {
-        slots.push(Slot::Manager);
-    }
-    if let (Some(old), Some(new)) = (&old.members, &new.members) {
-        let (old, new): (BTreeSet<_>, BTreeSet<_>) = (old.iter().collect(), new.iter().collect());
-        let links = old.symmetric_difference(&new);
-        slots.extend(links.map(|id| Slot::Member((*id).clone())));
-    }
-    slots
-}
-
-impl TargetObject {
-    /// An object of which nothing else is known.
-    fn blank(class: Class, id: TargetId) -> Self {
-        Self {
-            id,
-            class,
-            mark: None,
-            immutable_id: None,
-            attributes: Values::new(),
-            manager: None,
-            members: None,
-            standing: Standing::default(),
+    fn incoming_of(&mut self, object: TargetObject, state: State) -> Incoming {
+        let packed = self.pack(&object);
+        let manager = object.manager.as_ref().map(|id| self.number(id));
+        let members = object.members.as_ref();
+        let members = members.map(|ids| ids.iter().map(|id| self.number(id)).collect());
+        Incoming {
+            packed,
+            state,
+            manager,
+            members,
         }
     }
 
-    fn touched(&self, slot: Slot, before: Held) -> Option<Touched> {
-        Some(Touched {
-            mark: self.mark.clone()?,
-            slot,
-            before,
-        })
-    }
-}
-
-impl Content {
-    fn take(&mut self, event: Observation) {
-        match event {
-            Observation::Domains(domains) => self.domains = Some(domains),
-            Observation::Batch(objects) => {
-                for mut object in objects {
-                    object.attributes = normalised(object.attributes);
-                    self.live.insert(object.id.clone(), object);
-                }
-            }
-            Observation::Deleted(objects) => {
-                let objects = objects.into_iter();
-                self.deleted
-                    .extend(objects.map(|object| (object.id.clone(), object)));
-            }
-            Observation::RolesReadable(readable) => self.roles_readable = readable,
-            // These are of a delta, or no content.
-            Observation::Begin { .. }
-            | Observation::Changed(_)
-            | Observation::Removed(_)
-            | Observation::End { .. } => {}
-        }
-    }
-
-    fn add_if_missing(&mut self, object: &TargetObject) {
-        self.deleted.remove(&object.id);
-        let slot = self.live.entry(object.id.clone());
-        slot.or_insert_with(|| object.clone());
-    }
-
-    fn object(&self, id: &TargetId) -> Option<&TargetObject> {
-        self.live.get(id).or_else(|| self.deleted.get(id))
-    }
-
-    /// `None` where it is not known.
-    fn get(&self, id: &TargetId, slot: &Slot) -> Option<Held> {
-        let object = self.object(id)?;
-        Some(match slot {
-            Slot::Live => Held::Flag(self.live.contains_key(id)),
-            Slot::Mark => Held::Mark(object.mark.clone()),
-            Slot::ImmutableId => Held::Text(object.immutable_id.clone()),
-            Slot::Attribute(name) => Held::Value(object.attributes.get(name).cloned()),
-            Slot::Manager => Held::Link(object.manager.clone()),
-            Slot::Member(peer) => Held::Flag(object.members.as_ref()?.contains(peer)),
+    fn current(&self, handle: u32) -> Option<Incoming> {
+        let object = self.objects.get(handle as usize)?;
+        Some(Incoming {
+            packed: object.packed.clone(),
+            state: object.state,
+            manager: self.manager(handle),
+            members: self.members(handle).map(<[u32]>::to_vec),
         })
     }
 
-    fn set(&mut self, id: &TargetId, slot: &Slot, held: Held) {
-        match (slot, &held) {
-            (Slot::Live, Held::Flag(true)) => {
-                if let Some(object) = self.deleted.remove(id) {
-                    self.live.entry(id.clone()).or_insert(object);
-                }
-                return;
-            }
-            (Slot::Live, _) => {
-                let removed = self.live.remove(id);
-                if let Some(object) = removed.filter(|object| object.mark.is_some()) {
-                    self.deleted.insert(id.clone(), object);
-                }
-                return;
-            }
-            _ => {}
+    /// Whether the object is so already.
+    fn is(&self, handle: u32, incoming: &Incoming) -> bool {
+        self.objects.get(handle as usize).is_some_and(|object| {
+            object.packed == incoming.packed
+                && object.state == incoming.state
+                && self.manager(handle) == incoming.manager
+                && self.members(handle) == incoming.members.as_deref()
+        })
+    }
+
+    fn replace(&mut self, handle: u32, incoming: Incoming) {
+        if self.is(handle, &incoming) {
+            return;
         }
-        let Some(object) = self.live.get_mut(id) else {
+        let before = (self.ours(handle), self.state(handle));
+        self.index(handle, false);
+        if let Some(object) = self.objects.get_mut(handle as usize) {
+            object.packed = incoming.packed;
+            object.state = incoming.state;
+            object.manager = incoming.manager.unwrap_or(NONE);
+        }
+        match incoming.members {
+            Some(members) => self.members.insert(handle, members.into_boxed_slice()),
+            None => self.members.remove(&handle),
+        };
+        self.index(handle, true);
+        self.seen.objects.insert(handle);
+        if before != (self.ours(handle), self.state(handle)) {
+            self.seen.reborn.insert(handle);
+        }
+    }
+
+    /// Puts an object into the indexes and counts, or takes it out.
+    fn index(&mut self, handle: u32, into: bool) {
+        let Some(object) = self.object(handle) else {
             return;
         };
-        match (slot, held) {
-            (Slot::Mark, Held::Mark(mark)) => object.mark = mark,
-            (Slot::ImmutableId, Held::Text(text)) => object.immutable_id = text,
-            (Slot::Attribute(name), Held::Value(Some(value))) => {
-                object.attributes.insert(name.clone(), value);
+        let set = |index: &mut Index, key: u32| {
+            if into {
+                index.insert(key, handle);
+            } else {
+                index.remove(key, handle);
             }
-            (Slot::Attribute(name), Held::Value(None)) => drop(object.attributes.remove(name)),
-            (Slot::Manager, Held::Link(manager)) => object.manager = manager,
-            (Slot::Member(peer), Held::Flag(joined)) => {
-                if let Some(members) = &mut object.members {
-                    members.retain(|id| id != peer);
-                    members.extend(joined.then(|| peer.clone()));
+        };
+        let mark = our_anchor(&object, &self.owner).cloned();
+        if let Some(anchor) = &mark {
+            set(&mut self.by_mark, short(hash(anchor)));
+            self.seen.anchors.insert(anchor.clone());
+        }
+        if self.state(handle) != State::Live {
+            return;
+        }
+        if mark.is_some() {
+            let enabled = object.attributes.get(self.enabled_attribute);
+            let counts = [
+                (true, &mut self.managed),
+                (enabled != Some(&Value::Flag(false)), &mut self.enabled),
+            ];
+            for (_, counts) in counts.into_iter().filter(|(counts, _)| *counts) {
+                let count = counts.entry(object.class).or_default();
+                *count = if into { *count + 1 } else { count.saturating_sub(1) };
+            }
+        }
+        if let Some(id) = &object.immutable_id {
+            set(&mut self.by_immutable, short(hash(id.as_str())));
+            let anchors = [Anchor::from_immutable_id(id), Anchor::from_text(id)];
+            self.seen.anchors.extend(anchors);
+        }
+        for (name, value) in &object.attributes {
+            if self.keys.contains(name) {
+                for text in texts(value) {
+                    let key = value_key(object.class, name, text);
+                    set(&mut self.by_value, key);
+                    self.seen.values.insert(key);
                 }
             }
-            _ => {}
         }
-    }
-}
-
-fn normalised(values: Values) -> Values {
-    let values = values.into_iter();
-    values
-        .filter_map(|(name, value)| Some((name, normal(Some(value))?)))
-        .collect()
-}
-
-/// Lists sorted and without duplicates; an empty text or list is no value.
-pub(crate) fn normal(value: Option<Value>) -> Option<Value> {
-    match value? {
-        Value::Text(text) if text.is_empty() => None,
-        Value::List(mut list) => {
-            list.sort();
-            list.dedup();
-            (!list.is_empty()).then_some(Value::List(list))
-        }
-        value => Some(value),
     }
 }
 

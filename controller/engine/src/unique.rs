@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 
 use crate::{
     anchor::Anchor,
-    configuration::Configuration,
     entry::Class,
     identity::Identity,
-    matching::{Found, Matches, Obstacle, ViewIndex, name, texts},
+    matching::{Against, Found, Held, Matches, Obstacle, name},
     reason::Reason,
-    target::{TargetId, TargetObject, Value},
-    target_view::{TargetView, our_anchor},
+    target::{TargetObject, Value},
+    target_view::{our_anchor, texts},
 };
 
 /// What is known of an anchor that one of our objects bears.
@@ -25,22 +24,21 @@ pub(crate) enum Absence {
     Unexplained,
 }
 
-type Identities<'a> = BTreeMap<Anchor, Identity<'a>>;
+type Identities = BTreeMap<Anchor, Identity>;
 
 /// Sets aside every identity whose sign-in name has a domain that is not verified.
 pub(crate) fn check_domains(
-    identities: &Identities<'_>,
-    matches: &mut Matches<'_>,
-    view: &TargetView,
-    configuration: &Configuration,
+    identities: &Identities,
+    matches: &mut Matches,
+    against: Against<'_>,
 ) {
-    let Some(domains) = view.domains() else {
+    let Some(domains) = against.view.domains() else {
         return;
     };
     for (anchor, identity) in identities {
         let Some(Some(Value::Text(sign_in_name))) = identity
             .desired
-            .get(configuration.capabilities.sign_in_name)
+            .get(against.configuration.capabilities.sign_in_name)
         else {
             continue;
         };
@@ -60,19 +58,20 @@ pub(crate) fn check_domains(
 /// Sets aside identities that want a value somebody else has, or wants as well and has not got either. Whoever holds a value
 /// keeps it. Repeated until nothing changes, for who is set aside gives nothing up.
 pub(crate) fn check(
-    identities: &Identities<'_>,
-    matches: &mut Matches<'_>,
-    index: &ViewIndex<'_>,
-    configuration: &Configuration,
+    identities: &Identities,
+    matches: &mut Matches,
+    against: Against<'_>,
     absence: &dyn Fn(&Anchor) -> Absence,
 ) {
     loop {
-        let conflicts = conflicts(identities, matches, index, configuration, absence);
+        let conflicts = conflicts(identities, matches, against, absence);
         if conflicts.is_empty() {
             return;
         }
         for (anchor, (obstacle, kept)) in conflicts {
-            matches.kept.extend(kept);
+            if let Some(kept) = kept {
+                matches.keep(&anchor, kept);
+            }
             matches.stop(&anchor, obstacle.reason, obstacle.message);
         }
     }
@@ -81,17 +80,17 @@ pub(crate) fn check(
 type Conflicts = BTreeMap<Anchor, (Obstacle, Option<Anchor>)>;
 
 fn conflicts(
-    identities: &Identities<'_>,
-    matches: &Matches<'_>,
-    index: &ViewIndex<'_>,
-    configuration: &Configuration,
+    identities: &Identities,
+    matches: &Matches,
+    against: Against<'_>,
     absence: &dyn Fn(&Anchor) -> Absence,
 ) -> Conflicts {
-    let rules = (configuration.capabilities.attributes.iter()).filter(|rule| rule.unique);
-    let owners: BTreeMap<&TargetId, &Anchor> = matches
+    let rules = against.configuration.capabilities.attributes.iter();
+    let rules = rules.filter(|rule| rule.unique);
+    let owners: BTreeMap<u32, &Anchor> = matches
         .found
         .iter()
-        .filter_map(|(anchor, found)| Some((&found.object()?.id, anchor)))
+        .filter_map(|(anchor, found)| Some((found.object()?.handle, anchor)))
         .collect();
     let mut conflicts = Conflicts::new();
     for rule in rules {
@@ -103,44 +102,37 @@ fn conflicts(
             };
             for text in wants(identity, rule.name) {
                 let text = text.to_lowercase();
-                if !holds(found.object(), rule.name, &text) || found.object().is_none() {
+                if !holds(found.object(), rule.name, &text) {
                     wanted.entry(text).or_default().push(anchor);
                 }
             }
         }
         for (text, anchors) in wanted {
-            let holder = index
-                .holders(rule.class, rule.name, &text)
-                .iter()
-                .find_map(|object| {
-                    let owner = owners.get(&object.id).copied();
-                    let stays = owner
-                        .and_then(|owner| identities.get(owner))
-                        .and_then(|owner| owner.desired.get(rule.name))
-                        .is_none_or(|want| {
-                            let texts = want.as_ref().map_or(&[][..], texts);
-                            texts.iter().any(|other| other.to_lowercase() == text)
-                        });
-                    stays.then_some((*object, owner))
-                });
+            let holders = against.view.holders(rule.class, rule.name, &text);
+            let holder = holders.into_iter().find_map(|handle| {
+                let owner = owners.get(&handle).copied();
+                let stays = owner
+                    .and_then(|owner| identities.get(owner))
+                    .and_then(|owner| owner.desired.get(rule.name))
+                    .is_none_or(|want| {
+                        let texts = want.as_ref().map_or(&[][..], texts);
+                        texts.iter().any(|other| other.to_lowercase() == text)
+                    });
+                stays.then_some((handle, owner))
+            });
             for anchor in &anchors {
                 let rival = anchors.iter().find(|other| *other != anchor);
                 let conflict = match (holder, rival) {
-                    (Some((object, owner)), _) => {
+                    (Some((handle, owner)), _) => {
                         let owner = owner.and_then(|owner| identities.get(owner));
-                        taken(
-                            (anchor, identities),
-                            rule.name,
-                            object,
-                            owner,
-                            configuration,
-                            absence,
-                        )
+                        let Some(object) = against.view.object(handle) else {
+                            continue;
+                        };
+                        let seeker = (*anchor, identities.get(*anchor));
+                        taken(seeker, rule.name, &object, owner, against, absence)
                     }
                     (None, Some(rival)) => {
-                        let dn = identities
-                            .get(*rival)
-                            .map_or("", |rival| &rival.slot.entry.dn);
+                        let dn = identities.get(*rival).map_or("", |rival| &rival.dn);
                         (duplicate(rule.name, &format!("`{dn}` wants it too")), None)
                     }
                     (None, None) => continue,
@@ -153,15 +145,15 @@ fn conflicts(
 }
 
 fn taken(
-    (anchor, identities): (&Anchor, &Identities<'_>),
+    (anchor, seeker): (&Anchor, Option<&Identity>),
     attribute: &str,
     object: &TargetObject,
-    owner: Option<&Identity<'_>>,
-    configuration: &Configuration,
+    owner: Option<&Identity>,
+    against: Against<'_>,
     absence: &dyn Fn(&Anchor) -> Absence,
 ) -> (Obstacle, Option<Anchor>) {
     if let Some(owner) = owner {
-        let holder = format!("`{}` has it", owner.slot.entry.dn);
+        let holder = format!("`{}` has it", owner.dn);
         return (duplicate(attribute, &holder), None);
     }
     // Anchors that people assign can be changed, and after a loss of the memory nothing else tells. One beside which the server
@@ -169,13 +161,12 @@ fn taken(
     let changed = |old: &Anchor| match (anchor, old) {
         (Anchor::Text(_), Anchor::Text(_)) => absence(old) != Absence::Present,
         (Anchor::Uuid(_), Anchor::Uuid(_)) => {
-            let entry = identities.get(anchor).map(|identity| &identity.slot.entry);
-            entry.is_some_and(|entry| entry.alternate.is_some())
+            seeker.is_some_and(|identity| identity.alternate.is_some())
                 && absence(old) == Absence::Unexplained
         }
         _ => false,
     };
-    match our_anchor(object, &configuration.owner) {
+    match our_anchor(object, &against.configuration.owner) {
         Some(old) if changed(old) => {
             let message = format!(
                 "{} has the same `{attribute}` and bears our mark for {old}, which no entry has any more: put the old anchor back, or remove that object",
@@ -202,24 +193,23 @@ fn duplicate(attribute: &str, holder: &str) -> Obstacle {
     }
 }
 
-fn wants<'a>(identity: &'a Identity<'_>, attribute: &str) -> &'a [String] {
+fn wants<'a>(identity: &'a Identity, attribute: &str) -> &'a [String] {
     match identity.desired.get(attribute) {
         Some(Some(value)) => texts(value),
         _ => &[],
     }
 }
 
-fn holds(object: Option<&TargetObject>, attribute: &str, text: &str) -> bool {
-    object
-        .and_then(|object| object.attributes.get(attribute))
+fn holds(held: Option<&Held>, attribute: &str, text: &str) -> bool {
+    held.and_then(|held| held.object.attributes.get(attribute))
         .is_some_and(|value| texts(value).iter().any(|held| held.to_lowercase() == text))
 }
 
-impl Matches<'_> {
+impl Matches {
     /// Sets aside an identity whose object is known; it stays as it is.
     fn stop(&mut self, anchor: &Anchor, reason: Reason, message: String) {
-        if let Some(Found::Adopt(object)) = self.found.remove(anchor) {
-            self.claimed.insert(object.id.clone());
+        if let Some(Found::Adopt(held)) = self.found.remove(anchor) {
+            self.claim(anchor, &held);
         }
         let obstacle = Obstacle { reason, message };
         self.obstacles.insert(anchor.clone(), obstacle);

@@ -511,7 +511,7 @@ fn limit(tight: bool) -> Limit {
     }
 }
 
-fn configuration(
+pub(super) fn configuration(
     scoped: bool,
     delete: bool,
     tight: bool,

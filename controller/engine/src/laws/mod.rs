@@ -3,6 +3,8 @@
 //! A case is a directory, a target and a sequence of events; after each event a whole cycle runs, and every law is checked.
 
 mod check;
+mod delta;
+mod feed;
 mod source;
 mod target;
 

@@ -311,6 +311,19 @@ impl Model {
         }
     }
 
+    /// Someone else makes an account with a name that one of ours may want.
+    pub(super) fn foreign(&mut self, mail: u8) {
+        let name = Value::Text(format!("p{mail}@x.example"));
+        let changes = Changes::from([("userPrincipalName".to_owned(), Some(name.clone()))]);
+        if !self.taken(None, &changes) {
+            let attributes = Values::from([
+                ("userPrincipalName".to_owned(), name),
+                ("accountEnabled".to_owned(), Value::Flag(true)),
+            ]);
+            self.insert(Class::User, None, None, attributes);
+        }
+    }
+
     fn owned(&mut self, object: &TargetObject, operation: &Operation) {
         if object
             .mark

@@ -243,6 +243,12 @@ impl Mapping {
             .collect()
     }
 
+    /// The source attributes whose values are mapped, those of references left out.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &str> {
+        let rules = self.rules.iter();
+        rules.flat_map(|rule| rule.expression.attributes())
+    }
+
     /// The values that the entry's object should have; `None` is to have no value. What is to be left alone is absent.
     pub fn apply(&self, entry: &Entry) -> Result<Changes, MappingFault> {
         let mut changes = Changes::new();

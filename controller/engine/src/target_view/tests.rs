@@ -1,4 +1,8 @@
 use super::*;
+use crate::{
+    port::{News, ObjectChange, Removal},
+    target::Changes,
+};
 
 const MARK: &str = "owner";
 

@@ -1,0 +1,309 @@
+//! The metaverse: what part every entry takes, which identity and which object are its own, and what is to be done about it; kept
+//! from plan to plan and brought up to date from what changed.
+//!
+//! [`update`] says who is concerned by what changed and goes through the stages: scope, join, match, references, leavers. Each stage
+//! names those whom the next one concerns. With everything forgotten and every entry named, the same code computes all anew.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    anchor::Anchor,
+    configuration::Configuration,
+    entry::Class,
+    identity::{Aside, Identity, Ruled, ScopeCounts, desired},
+    index::{Index, NONE},
+    memory::Memory,
+    operation::Change,
+    plan::{Counts, Unsupported},
+    scope::Decided,
+    space::Spaces,
+    target::TargetId,
+    target_view::TargetView,
+};
+
+mod joining;
+mod leaving;
+mod matching;
+mod referring;
+mod scoping;
+mod update;
+
+/// What the metaverse is made from.
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    pub(crate) configuration: &'a Configuration,
+    pub(crate) spaces: &'a mut Spaces,
+    pub(crate) view: &'a mut TargetView,
+    pub(crate) memory: &'a mut Memory,
+}
+
+/// The step that set something aside; of several reasons the first is the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Scope,
+    Join,
+    Match,
+    Make,
+}
+
+/// What kind of object an identity has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is set aside, or waits.
+    #[default]
+    None,
+    Ours,
+    /// It is to be restored or adopted.
+    Other,
+    Create,
+}
+
+/// What is known of one entry.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// The scope that takes it, by position; `u16::MAX` for none.
+    scope: u16,
+    /// Which scopes take it: a number of [`Metaverse::sets`].
+    taken: u16,
+    /// As which kind it is unsupported.
+    unsupported: Option<crate::identity::Kind>,
+    class: Class,
+    identity: bool,
+    standing: Standing,
+    makeable: bool,
+    object: u32,
+    /// Of values that it wants or its object holds; more of them are in [`Metaverse::more_keys`].
+    keys: [u32; 2],
+    /// Members of its group at the target.
+    members: u32,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            scope: u16::MAX,
+            taken: 0,
+            unsupported: None,
+            class: Class::User,
+            identity: false,
+            standing: Standing::None,
+            makeable: false,
+            object: NONE,
+            keys: [NONE; 2],
+            members: 0,
+        }
+    }
+}
+
+/// What may have to be done about the references of an identity; the rest of the plan decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct References {
+    /// Identities that are to be members.
+    pub(crate) adds: Vec<u32>,
+    /// Objects at the target that are members and are not named.
+    pub(crate) removes: Vec<u32>,
+    /// The manager is not as it should be.
+    pub(crate) manager: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Metaverse {
+    states: Vec<State>,
+    sets: Vec<Vec<u16>>,
+    /// By position of the scope in the configuration; `None` until its connector was read completely.
+    pub(crate) decided: Vec<Option<Decided>>,
+    pub(crate) aside: BTreeMap<(Stage, u32), Aside>,
+    /// What is to be done about objects.
+    pub(crate) pending: BTreeMap<u32, Vec<Change>>,
+    pub(crate) references: BTreeMap<u32, References>,
+    /// Our objects that no identity has and nothing keeps; those of them with whom something is to be done.
+    orphans: BTreeSet<u32>,
+    pub(crate) departing: BTreeSet<u32>,
+    /// Objects that may turn out to be an identity's.
+    claims: HashMap<u32, Vec<u32>>,
+    claimed: HashMap<u32, u32>,
+    /// Anchors of objects that stay because of an identity.
+    keeps: HashMap<u32, Vec<Anchor>>,
+    kept: BTreeMap<Anchor, u32>,
+    keys: Index,
+    more_keys: HashMap<u32, Vec<u32>>,
+    pub(crate) counts: Counts,
+    pub(crate) unsupported: Unsupported,
+    scope_counts: Vec<ScopeCounts>,
+    pub(crate) memberships: usize,
+    /// Absence of an entry means something: every connector was read, no scope is unsettled.
+    told: bool,
+    /// All is to be computed anew.
+    pub(crate) everything: bool,
+    /// Anchors of which the memory changed.
+    pub(crate) remembered: BTreeSet<Anchor>,
+    /// Desired objects that this update has computed already.
+    cache: HashMap<u32, Identity>,
+    /// How many identities were looked at again since the start.
+    pub(crate) recomputed: u64,
+}
+
+/// More than this many desired objects are computed twice rather than kept until the end of an update.
+const CACHED: usize = 20_000;
+
+impl Metaverse {
+    pub(crate) fn new(recomputed: u64) -> Self {
+        Self {
+            states: Vec::new(),
+            sets: vec![Vec::new()],
+            decided: Vec::new(),
+            aside: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            references: BTreeMap::new(),
+            orphans: BTreeSet::new(),
+            departing: BTreeSet::new(),
+            claims: HashMap::new(),
+            claimed: HashMap::new(),
+            keeps: HashMap::new(),
+            kept: BTreeMap::new(),
+            keys: Index::default(),
+            more_keys: HashMap::new(),
+            counts: Counts::default(),
+            unsupported: Unsupported::default(),
+            scope_counts: Vec::new(),
+            memberships: 0,
+            told: false,
+            everything: true,
+            remembered: BTreeSet::new(),
+            cache: HashMap::new(),
+            recomputed,
+        }
+    }
+
+    fn state(&self, slot: u32) -> State {
+        self.states.get(slot as usize).copied().unwrap_or_default()
+    }
+
+    fn state_mut(&mut self, slot: u32) -> &mut State {
+        let at = slot as usize;
+        if self.states.len() <= at {
+            self.states.resize(at + 1, State::default());
+        }
+        &mut self.states[at]
+    }
+
+    pub(crate) fn is_identity(&self, slot: u32) -> bool {
+        self.state(slot).identity
+    }
+
+    pub(crate) fn class(&self, slot: u32) -> Class {
+        self.state(slot).class
+    }
+
+    /// The kind of object an identity has, and its number.
+    pub(crate) fn found(&self, slot: u32) -> (Standing, Option<u32>) {
+        let state = self.state(slot);
+        (state.standing, (state.object != NONE).then_some(state.object))
+    }
+
+    /// It has an object, or can be given one.
+    pub(crate) fn may_exist(&self, slot: u32) -> bool {
+        let state = self.state(slot);
+        state.identity && state.standing != Standing::None && state.makeable
+    }
+
+    pub(crate) fn is_claimed(&self, object: u32) -> bool {
+        self.claimed.contains_key(&object)
+    }
+
+    pub(crate) fn is_orphan(&self, object: u32) -> bool {
+        self.orphans.contains(&object)
+    }
+
+    /// The identity with this anchor of its own.
+    pub(crate) fn identity_of(&self, spaces: &Spaces, anchor: &Anchor) -> Option<u32> {
+        let mut found = spaces.by_anchor(anchor).into_iter();
+        found.find(|slot| self.is_identity(*slot))
+    }
+
+    /// Where the object of an anchor is.
+    pub(crate) fn id(&self, spaces: &Spaces, view: &TargetView, anchor: &Anchor) -> Option<TargetId> {
+        let identity = self.identity_of(spaces, anchor);
+        let found = identity.and_then(|slot| self.found(slot).1);
+        view.id(found.or_else(|| view.by_mark(anchor).first().copied())?)
+    }
+
+    pub(crate) fn scope_counts(&self, at: usize) -> ScopeCounts {
+        self.scope_counts.get(at).copied().unwrap_or_default()
+    }
+
+    /// A scope of the connector is unsettled: nobody leaves.
+    pub(crate) fn faulted(&self, configuration: &Configuration, connector: &str) -> bool {
+        let scopes = configuration.scopes.iter().zip(&self.decided);
+        let mut own = scopes.filter(|(scope, _)| scope.connector == connector);
+        own.any(|(_, decided)| {
+            let faults = decided.iter().flat_map(|decided| &decided.faults);
+            faults.count() > 0
+        })
+    }
+
+    /// The entry's object at the target stays as it is, whatever else is so.
+    fn is_aside(&self, slot: u32) -> bool {
+        [Stage::Scope, Stage::Join]
+            .iter()
+            .any(|stage| self.aside.contains_key(&(*stage, slot)))
+    }
+
+    /// The identity with what its object should look like; the error is why there is none.
+    fn compute(
+        &self,
+        configuration: &Configuration,
+        spaces: &Spaces,
+        slot: u32,
+    ) -> Option<Result<Identity, Aside>> {
+        let state = self.state(slot);
+        let scope = configuration.scopes.get(usize::from(state.scope))?;
+        let entry = spaces.entry(slot)?;
+        let desired = match desired(scope.mapping.get(&state.class), &entry)? {
+            Ok(desired) => desired,
+            Err(aside) => return Some(Err(aside)),
+        };
+        let decided = self.decided.get(usize::from(state.scope))?.as_ref()?;
+        Some(Ok(Identity {
+            slot,
+            class: state.class,
+            anchor: entry.anchor?,
+            alternate: entry.alternate,
+            dn: entry.dn,
+            closed: decided.closed,
+            desired,
+        }))
+    }
+
+    /// An identity, with what its object should look like.
+    pub(crate) fn identity(
+        &self,
+        configuration: &Configuration,
+        spaces: &Spaces,
+        slot: u32,
+    ) -> Option<Identity> {
+        if !self.is_identity(slot) {
+            return None;
+        }
+        self.compute(configuration, spaces, slot)?.ok()
+    }
+}
+
+/// The scopes of a connector by name, with what their rules are.
+fn ruled<'a>(
+    configuration: &'a Configuration,
+    decided: &'a [Option<Decided>],
+    connector: &str,
+) -> Vec<Ruled<'a>> {
+    let mut own: Vec<Ruled<'a>> = configuration
+        .scopes
+        .iter()
+        .zip(decided)
+        .enumerate()
+        .filter(|(_, (scope, _))| scope.connector == connector)
+        .filter_map(|(at, (scope, decided))| Some((at, scope, decided.as_ref()?)))
+        .collect();
+    own.sort_by(|a, b| a.1.name.cmp(&b.1.name));
+    own
+}

@@ -1,0 +1,111 @@
+//! One update: from what changed since the last plan to whom each stage concerns.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::{Metaverse, World};
+use crate::{
+    anchor::Anchor,
+    fault::{Fault, planted},
+};
+
+/// Whom the stages that follow concern.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// Entries whose part is to be decided.
+    pub(super) slots: BTreeSet<u32>,
+    /// Anchors whose identity is to be decided.
+    pub(super) joins: BTreeSet<Anchor>,
+    /// Identities whose object is to be found.
+    pub(super) matches: BTreeSet<u32>,
+    /// Identities whose references are to be compared.
+    pub(super) references: BTreeSet<u32>,
+    /// Anchors that an entry, an identity, an object or the memory got or lost.
+    pub(super) anchors: BTreeSet<Anchor>,
+    /// Objects that may leave or stay.
+    pub(super) objects: BTreeSet<u32>,
+    /// Objects whose entry is no identity any more.
+    pub(super) disowned: BTreeMap<u32, u32>,
+}
+
+impl Metaverse {
+    /// Brings everything up to date.
+    pub(crate) fn update(&mut self, world: &mut World<'_>) {
+        let journal = std::mem::take(&mut world.spaces.journal);
+        let seen = std::mem::take(&mut world.view.seen);
+        let remembered = std::mem::take(&mut self.remembered);
+        let mut work = Work::default();
+        if self.everything || seen.everything {
+            *self = Self::new(self.recomputed);
+            self.everything = false;
+            work.slots.extend(world.spaces.slots());
+            world.view.disown();
+            let ours: Vec<u32> = world.view.all_ours().map(|(handle, _)| handle).collect();
+            work.objects.extend(ours);
+            self.decide(world, &mut work);
+            self.forget(world);
+        } else {
+            work.slots = journal.slots;
+            for name in &journal.names {
+                work.references.extend(world.spaces.linked(*name));
+            }
+            self.respell(world, &journal.renamed, &mut work);
+            work.anchors = journal.anchors;
+            work.anchors.extend(remembered);
+            self.decide(world, &mut work);
+        }
+        let mut looked_at: HashSet<u32> = work.slots.iter().copied().collect();
+        self.take_parts(world, &mut work);
+        self.join(world, &mut work);
+        if world.view.complete() {
+            work.anchors.extend(seen.anchors);
+            work.objects.extend(seen.objects);
+            if !planted(Fault::UniqueStale) {
+                let keys = seen.values.iter().flat_map(|key| self.keys.get(*key));
+                work.matches.extend(keys.collect::<Vec<_>>());
+            }
+            self.concern(world, &mut work);
+            looked_at.extend(self.find(world, &mut work));
+            if !planted(Fault::MarkUnnoticed) && !seen.reborn.is_empty() {
+                let holders = world.view.referring_to(&seen.reborn);
+                let owners = holders.into_iter().filter_map(|one| world.view.owner_of(one));
+                work.references.extend(owners.collect::<Vec<_>>());
+            }
+            looked_at.extend(work.references.iter().copied());
+            self.refer(world, &work);
+            self.part_with(world, &work);
+        }
+        self.cache.clear();
+        self.recomputed += looked_at.len() as u64;
+        world.spaces.forget_left();
+    }
+
+    /// Filters and expressions may look at the text of a link; another one may now lead to whom was renamed.
+    fn respell(&self, world: &World<'_>, renamed: &BTreeSet<u32>, work: &mut Work) {
+        let spelled = |slot: &u32| {
+            let connector = world.spaces.connector_of(*slot);
+            let space = connector.and_then(|number| world.spaces.connector(number));
+            space.is_some_and(|space| !space.spelled.is_empty())
+        };
+        let renamed = renamed.iter().filter(|slot| spelled(slot));
+        let texts: Vec<u32> = renamed
+            .flat_map(|slot| world.spaces.referrers(*slot))
+            .chain(work.references.iter().copied().filter(spelled))
+            .collect();
+        work.slots.extend(texts);
+    }
+
+    /// Who has to do with the anchors and objects that changed.
+    fn concern(&mut self, world: &World<'_>, work: &mut Work) {
+        for anchor in &work.anchors {
+            let named = world.spaces.by_name(anchor);
+            work.matches.extend(named);
+            for object in world.view.by_mark(anchor) {
+                work.objects.insert(object);
+                let keys = world.view.value_keys(object);
+                work.matches.extend(keys.into_iter().flat_map(|key| self.keys.get(key)));
+            }
+        }
+        let owners = work.objects.iter().filter_map(|one| world.view.owner_of(*one));
+        work.matches.extend(owners.collect::<Vec<_>>());
+    }
+}

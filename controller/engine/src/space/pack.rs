@@ -1,0 +1,274 @@
+//! One entry in one piece of bytes: kind, anchor, alternate, first RDN, attributes by number. Links (attributes with DNs that
+//! lead somewhere) are kept as numbers of names.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    anchor::Anchor,
+    entry::EntryKind,
+    index::NONE,
+};
+
+/// Attribute names by number.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    list: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32>,
+}
+
+impl Words {
+    pub(crate) fn number(&mut self, word: &str) -> u32 {
+        if let Some(number) = self.numbers.get(word) {
+            return *number;
+        }
+        let number = u32::try_from(self.list.len()).unwrap_or(NONE);
+        let word: Arc<str> = word.into();
+        self.list.push(word.clone());
+        self.numbers.insert(word, number);
+        number
+    }
+
+    pub(crate) fn known(&self, word: &str) -> Option<u32> {
+        self.numbers.get(word).copied()
+    }
+
+    pub(crate) fn word(&self, number: u32) -> Option<&Arc<str>> {
+        self.list.get(usize::try_from(number).ok()?)
+    }
+}
+
+/// A value of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Link {
+    /// The number of a name.
+    Name(u32),
+    /// A value that is no DN.
+    Other(Vec<u8>),
+}
+
+/// The values of one attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Packed {
+    Values(Vec<Vec<u8>>),
+    Links(Vec<Link>),
+}
+
+/// What is packed of an entry.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) kind: EntryKind,
+    pub(crate) anchor: Option<Anchor>,
+    pub(crate) alternate: Option<Anchor>,
+    /// The DN's text up to its first comma.
+    pub(crate) rdn: String,
+    /// By number of the name, in the order of the names.
+    pub(crate) attributes: Vec<(u32, Packed)>,
+}
+
+/// Writes numbers with seven bits a byte, and bytes after their length.
+#[derive(Debug, Default)]
+pub(crate) struct Writer(pub(crate) Vec<u8>);
+
+impl Writer {
+    pub(crate) fn number(&mut self, mut number: usize) {
+        while number >= 0x80 {
+            self.0.push(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
+            number >>= 7;
+        }
+        self.0.push(u8::try_from(number).unwrap_or_default());
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Bytes with a number before them.
+    pub(crate) fn bytes_after(&mut self, number: usize, bytes: &[u8]) {
+        self.number(number);
+        self.bytes(bytes);
+    }
+
+    pub(crate) fn anchor(&mut self, anchor: Option<&Anchor>) {
+        match anchor {
+            None => self.0.push(0),
+            Some(Anchor::Uuid(bytes)) => {
+                self.0.push(1);
+                self.0.extend_from_slice(bytes);
+            }
+            Some(Anchor::Text(text)) => {
+                self.0.push(2);
+                self.bytes(text.as_bytes());
+            }
+        }
+    }
+}
+
+/// Reads what a [`Writer`] wrote; `None` where the bytes end too early or are none of its.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    pub(crate) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn number(&mut self) -> Option<usize> {
+        let mut number = 0_usize;
+        for shift in (0..usize::BITS).step_by(7) {
+            let byte = self.byte()?;
+            number |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let count = self.number()?;
+        self.take(count)
+    }
+
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    pub(crate) fn word(&mut self) -> Option<u32> {
+        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    /// The inner `None` is the anchor that is not there.
+    pub(crate) fn anchor(&mut self) -> Option<Option<Anchor>> {
+        Some(match self.byte()? {
+            0 => None,
+            1 => Some(Anchor::Uuid(self.take(16)?.try_into().ok()?)),
+            2 => Some(Anchor::Text(self.text()?.into())),
+            _ => return None,
+        })
+    }
+}
+
+const KINDS: [EntryKind; 5] = [
+    EntryKind::User,
+    EntryKind::SecurityGroup,
+    EntryKind::DistributionGroup,
+    EntryKind::Contact,
+    EntryKind::Container,
+];
+
+pub(crate) fn pack(parts: &Parts) -> Box<[u8]> {
+    let mut writer = Writer::default();
+    let kind = KINDS.iter().position(|kind| *kind == parts.kind);
+    writer.number(kind.unwrap_or_default());
+    writer.anchor(parts.anchor.as_ref());
+    writer.anchor(parts.alternate.as_ref());
+    writer.bytes(parts.rdn.as_bytes());
+    writer.number(parts.attributes.len());
+    for (name, values) in &parts.attributes {
+        match values {
+            Packed::Values(values) => {
+                writer.number(*name as usize * 2);
+                writer.number(values.len());
+                values.iter().for_each(|value| writer.bytes(value));
+            }
+            Packed::Links(links) => {
+                writer.number(*name as usize * 2 + 1);
+                writer.number(links.len());
+                for link in links {
+                    match link {
+                        Link::Name(name) => writer.0.extend_from_slice(&name.to_le_bytes()),
+                        Link::Other(value) => {
+                            writer.0.extend_from_slice(&NONE.to_le_bytes());
+                            writer.bytes(value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    writer.0.into_boxed_slice()
+}
+
+/// Kind, anchor and alternate alone.
+pub(crate) fn head(packed: &[u8]) -> Option<(EntryKind, Option<Anchor>, Option<Anchor>)> {
+    read_head(&mut Reader(packed))
+}
+
+/// The text of the first RDN.
+pub(crate) fn rdn(packed: &[u8]) -> Option<&str> {
+    let mut reader = Reader(packed);
+    read_head(&mut reader)?;
+    reader.text()
+}
+
+fn read_head(reader: &mut Reader<'_>) -> Option<(EntryKind, Option<Anchor>, Option<Anchor>)> {
+    let kind = *KINDS.get(usize::from(reader.byte()?))?;
+    Some((kind, reader.anchor()?, reader.anchor()?))
+}
+
+/// `None` only for bytes that [`pack`] did not write.
+pub(crate) fn unpack(packed: &[u8]) -> Option<Parts> {
+    let mut reader = Reader(packed);
+    let (kind, anchor, alternate) = read_head(&mut reader)?;
+    let rdn = reader.text()?.to_owned();
+    let mut attributes = Vec::new();
+    for _ in 0..reader.number()? {
+        let tag = reader.number()?;
+        let name = u32::try_from(tag / 2).ok()?;
+        let count = reader.number()?;
+        let values = if tag % 2 == 0 {
+            let mut values = Vec::new();
+            for _ in 0..count {
+                values.push(reader.bytes()?.to_vec());
+            }
+            Packed::Values(values)
+        } else {
+            let mut links = Vec::new();
+            for _ in 0..count {
+                links.push(match reader.word()? {
+                    NONE => Link::Other(reader.bytes()?.to_vec()),
+                    name => Link::Name(name),
+                });
+            }
+            Packed::Links(links)
+        };
+        attributes.push((name, values));
+    }
+    Some(Parts {
+        kind,
+        anchor,
+        alternate,
+        rdn,
+        attributes,
+    })
+}
+
+/// The names in the links of one attribute, or of all (`None`), in their order.
+pub(crate) fn names(packed: &[u8], attribute: Option<u32>) -> Vec<u32> {
+    let Some(parts) = unpack(packed) else {
+        return Vec::new();
+    };
+    let wanted = |name: &u32| attribute.is_none_or(|attribute| attribute == *name);
+    parts
+        .attributes
+        .into_iter()
+        .filter(|(name, _)| wanted(name))
+        .flat_map(|(_, values)| match values {
+            Packed::Links(links) => links,
+            Packed::Values(_) => Vec::new(),
+        })
+        .filter_map(|link| match link {
+            Link::Name(name) => Some(name),
+            Link::Other(_) => None,
+        })
+        .collect()
+}
