@@ -3,7 +3,7 @@
 //!
 //! Full recomputation at each plan, for now; the surface is that of a delta engine.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,7 +11,7 @@ use crate::{
     anchor::Anchor,
     configuration::{Configuration, Include},
     draft, drift,
-    entry::Class,
+    entry::{Class, EntryKind},
     exclusion::EXCLUSION_ATTRIBUTES,
     expression::Expression,
     fault::{Fault, planted},
@@ -90,7 +90,8 @@ impl Engine {
         let unique = unique.map(|rule| rule.name.to_owned());
         let keys = unique.chain(configuration.matching.soft.iter().cloned());
         let enabled = configuration.capabilities.enabled;
-        self.view.configure(&configuration.owner, keys.collect(), enabled);
+        self.view
+            .configure(&configuration.owner, keys.collect(), enabled);
         let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
         let settings = configuration.connectors.iter().map(|known| &known.name);
         for connector in connectors.chain(settings).collect::<BTreeSet<_>>() {
@@ -152,7 +153,9 @@ impl Engine {
                 server_type,
                 tombstones,
                 extent,
-            } => self.spaces.begin(number, at, server_type, tombstones, extent),
+            } => self
+                .spaces
+                .begin(number, at, server_type, tombstones, extent),
             Import::Batch(entries) => {
                 for entry in entries {
                     let names = [entry.anchor.clone(), entry.alternate.clone()];
@@ -227,6 +230,12 @@ impl Engine {
     /// Where a connector's change feed stands; `None` before its first read came to its end, or where it has none.
     pub fn cursor(&self, connector: &str) -> Option<&Cursor> {
         self.space(connector)?.cursor.as_ref()
+    }
+
+    /// How many entries of each kind a connector has.
+    pub fn entries(&self, connector: &str) -> BTreeMap<EntryKind, usize> {
+        self.space(connector)
+            .map_or(BTreeMap::new(), |space| space.entries.clone())
     }
 
     /// DNs below which everything should be listed, because a container came, was renamed, moved or went.
@@ -428,7 +437,9 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn desired(&self) -> Vec<(Class, Anchor, crate::target::Changes)> {
         let identity = |slot| {
-            let identity = self.metaverse.identity(&self.configuration, &self.spaces, slot)?;
+            let identity = self
+                .metaverse
+                .identity(&self.configuration, &self.spaces, slot)?;
             Some((identity.class, identity.anchor, identity.desired))
         };
         let mut all: Vec<_> = self.spaces.slots().filter_map(identity).collect();

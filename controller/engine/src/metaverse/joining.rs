@@ -1,13 +1,7 @@
 //! Second stage: which entries are identities. (One entry is one identity; an anchor that two entries have is nobody's.)
 
 use super::{Metaverse, Stage, Standing, World, update::Work};
-use crate::{
-    anchor::Anchor,
-    entry::Class,
-    identity::Aside,
-    index::NONE,
-    reason::Reason,
-};
+use crate::{anchor::Anchor, entry::Class, identity::Aside, index::NONE, reason::Reason};
 
 impl Metaverse {
     /// Decides the identity of every anchor that is concerned.
@@ -65,7 +59,11 @@ impl Metaverse {
             Class::Group => &mut self.counts.groups,
             Class::Contact => return,
         };
-        *count = if more { *count + 1 } else { count.saturating_sub(1) };
+        *count = if more {
+            *count + 1
+        } else {
+            count.saturating_sub(1)
+        };
     }
 
     /// The entry is no identity any more: undoes what was so because of it.

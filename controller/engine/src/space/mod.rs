@@ -76,6 +76,8 @@ pub(crate) struct ConnectorSpace {
     /// Names that an entry had until the read that is in progress, or just ended: a paged read is no snapshot.
     former: HashMap<u32, (u32, u32)>,
     findings: Findings,
+    /// How many there are of each kind.
+    pub(crate) entries: BTreeMap<EntryKind, usize>,
 }
 
 /// What a complete comparison found that the change feed had missed.

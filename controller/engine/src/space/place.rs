@@ -161,6 +161,17 @@ impl Spaces {
 
     /// Replaces what the indexes say of a slot's anchors and links.
     fn exchange(&mut self, slot: u32, before: &[u8], after: &[u8]) {
+        let connector = self.slots.get(slot as usize).map(|slot| slot.connector);
+        let space = connector.and_then(|number| self.connectors.get_mut(usize::from(number)));
+        if let Some(space) = space {
+            if let Some((kind, ..)) = super::pack::head(before) {
+                let count = space.entries.entry(kind).or_default();
+                *count = count.saturating_sub(1);
+            }
+            if let Some((kind, ..)) = super::pack::head(after) {
+                *space.entries.entry(kind).or_default() += 1;
+            }
+        }
         let anchors = |packed: &[u8]| -> BTreeSet<Anchor> {
             let head = super::pack::head(packed).into_iter();
             head.flat_map(|(_, anchor, alternate)| anchor.into_iter().chain(alternate))
@@ -189,7 +200,8 @@ impl Spaces {
 
     /// Gives a slot the name of its DN, and all below it theirs.
     fn rename(&mut self, slot: u32, dn: Option<Dn>, old: &str, new: &str) -> bool {
-        let Some((name, connector)) = (self.slots.get(slot as usize)).map(|s| (s.name, s.connector))
+        let Some((name, connector)) =
+            (self.slots.get(slot as usize)).map(|s| (s.name, s.connector))
         else {
             return false;
         };
