@@ -27,7 +27,7 @@ use crate::{
     quarantine::{refusal_key, refuse},
     reason::Reason,
     scope::{Decided, MEMBERS, Read},
-    space::{ConnectorSpace, Findings, Spaces, Taken},
+    space::{ConnectorSpace, Findings, Journal, Spaces, Taken},
     target::{TargetId, Values},
     target_view::{TargetView, normal},
 };
@@ -146,6 +146,9 @@ impl Engine {
     /// Takes an event of a connector's read, or evidence that was asked for.
     pub fn import(&mut self, connector: &str, event: Import) {
         let number = self.spaces.number(connector);
+        if self.metaverse.everything {
+            self.spaces.journal = Journal::default();
+        }
         match event {
             Import::Begin {
                 at,

@@ -25,8 +25,7 @@ pub(crate) enum Fault {
     UniqueStale,
     ConditionStale,
     WakeMissed,
-    LinkTextFollows,
-    MissingIsGone,
+    DoubtIsGone,
     CutCountsAsWhole,
     MarkUnnoticed,
 }

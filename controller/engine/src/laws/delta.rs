@@ -136,7 +136,7 @@ struct Runner {
     broken: Vec<String>,
 }
 
-fn scopes(kind: u8) -> Configuration {
+pub(super) fn scopes(kind: u8) -> Configuration {
     let mut configuration = configuration(true, true, false, &BTreeSet::new());
     let group = |at: u8| {
         let guid = super::feed::group_anchor(usize::from(at)).to_string();
@@ -250,13 +250,17 @@ impl Runner {
             self.directory.told();
             self.compare(&mut engine);
             if read.list {
-                for (dn, cause) in engine.listings("ldap") {
+                let listings = engine.listings("ldap");
+                let listed = !listings.is_empty();
+                for (dn, cause) in listings {
                     for event in self.directory.list(self.now, &dn, cause) {
                         engine.import("ldap", event);
                     }
                     self.answer(&mut engine);
                 }
-                self.compare(&mut engine);
+                if listed {
+                    self.compare(&mut engine);
+                }
             }
         }
         let plan = self.plan(&mut engine);
@@ -307,6 +311,16 @@ impl Runner {
         // What the complete read proves is not known to the other.
         fresh.recall(memory);
         let all = self.plan(&mut fresh);
+        let same = engine.desired() == fresh.desired()
+            && alike(&own) == alike(&all)
+            && own.digest() == all.digest()
+            && ["staff", "also"].iter().all(|scope| {
+                engine.scope_counts(scope) == fresh.scope_counts(scope)
+                    && engine.resolved(scope) == fresh.resolved(scope)
+            });
+        if same {
+            return;
+        }
         let (own, all) = (told(engine, &own), told(&fresh, &all));
         for (name, text) in &own {
             let other = all.get(name);
@@ -318,35 +332,39 @@ impl Runner {
     }
 }
 
+/// A plan without what is missing to prove an absence: the complete read is a further proof.
+fn alike(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    for one in &mut plan.quarantine {
+        if one.reason == Reason::AbsenceUnproven {
+            one.message.clear();
+        }
+    }
+    plan
+}
+
 /// What is compared.
 fn told(engine: &Engine, plan: &Plan) -> BTreeMap<&'static str, String> {
-    let aside: Vec<String> = plan
-        .quarantine
-        .iter()
-        .map(|one| match one.reason {
-            Reason::AbsenceUnproven => format!("{:?} {:?} {}", one.class, one.anchor, one.reason),
-            _ => format!("{one:?}"),
-        })
-        .collect();
+    let plan = &alike(plan);
     BTreeMap::from([
         ("desired", format!("{:?}", engine.desired())),
         ("operations", format!("{:#?}", plan.operations)),
         ("holds", format!("{:?}", plan.holds)),
-        ("quarantine", format!("{aside:#?}")),
+        ("quarantine", format!("{:#?}", plan.quarantine)),
         ("faults", format!("{:?}", plan.faults)),
         ("counts", format!("{:?} {:?}", plan.counts, plan.unsupported)),
         ("scope", format!("{:?} {:?}", engine.scope_counts("staff"), engine.scope_counts("also"))),
         ("resolved", format!("{:?}", engine.resolved("staff"))),
-        ("names", format!("{:?}", plan.names)),
+        ("names", format!("{:?} {:?}", plan.names, plan.drift)),
         ("digest", plan.digest().to_string()),
     ])
 }
 
-fn search(cases: u32) -> Result<(), TestError<Case>> {
+fn search(cases: u32, shrink: u32) -> Result<(), TestError<Case>> {
     let config = Config {
         cases,
         failure_persistence: None,
-        max_shrink_iters: 300,
+        max_shrink_iters: shrink,
         ..Config::default()
     };
     let rng = TestRng::deterministic_rng(RngAlgorithm::default());
@@ -373,7 +391,7 @@ fn search(cases: u32) -> Result<(), TestError<Case>> {
 
 #[test]
 fn law_2_delta_equals_full() {
-    if let Err(error) = search(2_000) {
+    if let Err(error) = search(2_000, 300) {
         panic!("{error}");
     }
 }
@@ -389,7 +407,7 @@ fn every_planted_fault_of_a_delta_turns_law_2_red() {
         Fault::MarkUnnoticed,
     ];
     for fault in faults {
-        let found = with(Some(fault), || search(600));
+        let found = with(Some(fault), || search(600, 0));
         assert!(found.is_err(), "{fault:?} leaves law 2 green");
     }
 }

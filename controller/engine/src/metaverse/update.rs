@@ -27,22 +27,25 @@ pub(super) struct Work {
     pub(super) disowned: BTreeMap<u32, u32>,
 }
 
+/// So many entries are taken at once when all are.
+const AT_ONCE: usize = 50_000;
+
 impl Metaverse {
     /// Brings everything up to date.
     pub(crate) fn update(&mut self, world: &mut World<'_>) {
         let journal = std::mem::take(&mut world.spaces.journal);
         let seen = std::mem::take(&mut world.view.seen);
         let remembered = std::mem::take(&mut self.remembered);
-        let mut work = Work::default();
+        let (mut work, mut looked_at) = (Work::default(), HashSet::new());
         if self.everything || seen.everything {
             *self = Self::new(self.recomputed);
             self.everything = false;
-            work.slots.extend(world.spaces.slots());
             world.view.disown();
             let ours: Vec<u32> = world.view.all_ours().map(|(handle, _)| handle).collect();
             work.objects.extend(ours);
             self.decide(world, &mut work);
             self.forget(world);
+            looked_at.extend(self.everyone(world, &mut work));
         } else {
             work.slots = journal.slots;
             for name in &journal.names {
@@ -53,7 +56,7 @@ impl Metaverse {
             work.anchors.extend(remembered);
             self.decide(world, &mut work);
         }
-        let mut looked_at: HashSet<u32> = work.slots.iter().copied().collect();
+        looked_at.extend(&work.slots);
         self.take_parts(world, &mut work);
         self.join(world, &mut work);
         if world.view.complete() {
@@ -77,6 +80,19 @@ impl Metaverse {
         self.cache.clear();
         self.recomputed += looked_at.len() as u64;
         world.spaces.forget_left();
+    }
+
+    /// All entries, some at a time: whom a stage concerns is kept by number only.
+    fn everyone(&mut self, world: &mut World<'_>, work: &mut Work) -> Vec<u32> {
+        work.slots.clear();
+        let all: Vec<u32> = world.spaces.slots().collect();
+        for some in all.chunks(AT_ONCE) {
+            work.slots.extend(some);
+            self.take_parts(world, work);
+            self.join(world, work);
+            work.anchors.clear();
+        }
+        all
     }
 
     /// Filters and expressions may look at the text of a link; another one may now lead to whom was renamed.
