@@ -85,14 +85,26 @@ fn guid(kind: u8, at: u32) -> [u8; 16] {
 }
 
 fn id(kind: u8, at: u32) -> TargetId {
-    let hex: Vec<String> = guid(kind, at).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: Vec<String> = guid(kind, at)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let part = |range: std::ops::Range<usize>| hex[range].concat();
-    let parts = [part(0..4), part(4..6), part(6..8), part(8..10), part(10..16)];
+    let parts = [
+        part(0..4),
+        part(4..6),
+        part(6..8),
+        part(8..10),
+        part(10..16),
+    ];
     TargetId(parts.join("-").into())
 }
 
 fn user_dn(at: u32) -> String {
-    format!("uid=user{at:07},ou=unit{:03},ou=people,dc=corp,dc=example", at % 200)
+    format!(
+        "uid=user{at:07},ou=unit{:03},ou=people,dc=corp,dc=example",
+        at % 200
+    )
 }
 
 impl World {
@@ -106,7 +118,10 @@ impl World {
             return (0..self.users.min(100_000)).collect();
         }
         let count = 10 + group % 21;
-        (0..count).map(|at| (group * 31 + at * 7919) % self.users).collect()
+        let members = (0..count).map(|at| (group * 31 + at * 7919) % self.users);
+        // One who is nobody's manager is in three groups.
+        let last = (group < 4).then(|| self.users - 9);
+        members.chain(last).collect()
     }
 
     fn user(&self, at: u32, revision: u32) -> Entry {
@@ -115,7 +130,10 @@ impl World {
             ("displayName", format!("User Number {at}")),
             ("employeeNumber", format!("{at:08}")),
             ("givenName", format!("Given{}", at % 5000)),
-            ("l", ["Bonn", "Lyon", "Porto", "Gdansk"][at as usize % 4].to_owned()),
+            (
+                "l",
+                ["Bonn", "Lyon", "Porto", "Gdansk"][at as usize % 4].to_owned(),
+            ),
             ("mail", format!("user{at:07}@corp.example")),
             ("manager", user_dn(at / 50)),
             ("o", "Example Corporation".to_owned()),
@@ -124,7 +142,9 @@ impl World {
             ("title", format!("Title {} {revision}", at % 100)),
             ("uid", format!("user{at:07}")),
         ];
-        let texts = texts.iter().map(|(name, text)| (*name, vec![text.as_bytes().to_vec()]));
+        let texts = texts
+            .iter()
+            .map(|(name, text)| (*name, vec![text.as_bytes().to_vec()]));
         Entry {
             dn: user_dn(at),
             kind: EntryKind::User,
@@ -136,7 +156,8 @@ impl World {
 
     fn group(&self, at: u32, renamed: &BTreeMap<u32, String>) -> Entry {
         let members = self.members(at).into_iter();
-        let members = members.map(|user| renamed.get(&user).cloned().unwrap_or_else(|| user_dn(user)));
+        let members =
+            members.map(|user| renamed.get(&user).cloned().unwrap_or_else(|| user_dn(user)));
         let attributes: Attributes = [
             ("cn", vec![format!("group{at}").into_bytes()]),
             ("member", members.map(String::into_bytes).collect()),
@@ -160,8 +181,14 @@ impl World {
                 "city".to_owned(),
                 text(["Bonn", "Lyon", "Porto", "Gdansk"][at as usize % 4].to_owned()),
             ),
-            ("companyName".to_owned(), text("Example Corporation".to_owned())),
-            ("department".to_owned(), text(format!("Department {}", at % 300))),
+            (
+                "companyName".to_owned(),
+                text("Example Corporation".to_owned()),
+            ),
+            (
+                "department".to_owned(),
+                text(format!("Department {}", at % 300)),
+            ),
             ("displayName".to_owned(), text(format!("User Number {at}"))),
             ("employeeId".to_owned(), text(format!("{at:08}"))),
             ("givenName".to_owned(), text(format!("Given{}", at % 5000))),
@@ -169,12 +196,20 @@ impl World {
             ("mail".to_owned(), text(format!("user{at:07}@corp.example"))),
             ("mailNickname".to_owned(), text(format!("user{at:07}"))),
             ("surname".to_owned(), text(format!("Surname{}", at % 20000))),
-            ("userPrincipalName".to_owned(), text(format!("user{at:07}@corp.example"))),
+            (
+                "userPrincipalName".to_owned(),
+                text(format!("user{at:07}@corp.example")),
+            ),
         ]);
         TargetObject {
             manager: Some(id(1, at / 50)),
             immutable_id: Some(Anchor::Uuid(guid(1, at)).immutable_id()),
-            ..blank(Class::User, id(1, at), Anchor::Uuid(guid(1, at)), attributes)
+            ..blank(
+                Class::User,
+                id(1, at),
+                Anchor::Uuid(guid(1, at)),
+                attributes,
+            )
         }
     }
 
@@ -184,7 +219,12 @@ impl World {
         let members: BTreeSet<u32> = self.members(at).into_iter().collect();
         TargetObject {
             members: Some(members.into_iter().map(|user| id(1, user)).collect()),
-            ..blank(Class::Group, id(2, at), Anchor::Uuid(guid(2, at)), attributes)
+            ..blank(
+                Class::Group,
+                id(2, at),
+                Anchor::Uuid(guid(2, at)),
+                attributes,
+            )
         }
     }
 }
@@ -224,7 +264,11 @@ fn configuration() -> Result<Configuration, Box<dyn Error>> {
             exclude: Vec::new(),
             filter: None,
             when: BTreeMap::new(),
-            mapping: [(Class::User, map(Class::User)?), (Class::Group, map(Class::Group)?)].into(),
+            mapping: [
+                (Class::User, map(Class::User)?),
+                (Class::Group, map(Class::Group)?),
+            ]
+            .into(),
         }],
         capabilities: CAPABILITIES,
         matching: Matching {
@@ -252,7 +296,10 @@ fn cpu() -> Result<u64, Box<dyn Error>> {
 /// A line of `/proc/self/status`, in MiB.
 fn memory(line: &str) -> Result<u64, Box<dyn Error>> {
     let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find(|text| text.starts_with(line)).ok_or("no such line")?;
+    let line = text
+        .lines()
+        .find(|text| text.starts_with(line))
+        .ok_or("no such line")?;
     let kib: u64 = line.split_whitespace().nth(1).ok_or("no figure")?.parse()?;
     Ok(kib / 1024)
 }
@@ -281,12 +328,18 @@ fn run(users: u32) -> Result<ExitCode, Box<dyn Error>> {
         engine.import("corp", Import::Batch(vec![world.user(at, 0)]));
     }
     for at in 0..world.groups() {
-        engine.import("corp", Import::Batch(vec![world.group(at, &BTreeMap::new())]));
+        engine.import(
+            "corp",
+            Import::Batch(vec![world.group(at, &BTreeMap::new())]),
+        );
     }
     engine.import("corp", end());
     let read = memory("VmRSS")?;
     engine.observe(Observation::Begin { complete: true }, now);
-    engine.observe(Observation::Domains(["corp.example".to_owned()].into()), now);
+    engine.observe(
+        Observation::Domains(["corp.example".to_owned()].into()),
+        now,
+    );
     for at in 0..users {
         engine.observe(Observation::Batch(vec![world.object(at)]), now);
     }
@@ -297,37 +350,39 @@ fn run(users: u32) -> Result<ExitCode, Box<dyn Error>> {
     let (plan, _) = engine.plan(now);
     let full = cpu()? - start;
     if !plan.operations.is_empty() || plan.counts.users != users as usize {
-        return Err(format!("the world is not in step: {:?} {:?}", plan.changes(), plan.counts).into());
+        return Err(format!(
+            "the world is not in step: {:?} {:?}",
+            plan.changes(),
+            plan.counts
+        )
+        .into());
     }
     let (resident, peak) = (memory("VmRSS")?, memory("VmHWM")?);
 
-    let mut times = Vec::new();
-    for round in 0..1000_u32 {
+    // Each user is changed and put back, so that what is to be done stays one operation.
+    let start = cpu()?;
+    for round in 0..500_u32 {
         let at = (round * 7919 + 100_000) % users;
-        let start = cpu()?;
-        engine.import("corp", begin(now, Extent::Changes));
-        engine.import("corp", Import::Batch(vec![world.user(at, round + 1)]));
-        engine.import("corp", end());
-        let (plan, _) = engine.plan(now);
-        times.push(cpu()? - start);
-        if !plan.operations.iter().any(|one| matches!(one.change, Change::Update { .. })) {
-            return Err("a change made no operation".into());
+        for revision in [round + 1, 0] {
+            engine.import("corp", begin(now, Extent::Changes));
+            engine.import("corp", Import::Batch(vec![world.user(at, revision)]));
+            engine.import("corp", end());
+            let (plan, _) = engine.plan(now);
+            let updates = plan.operations.iter();
+            let updates = updates.filter(|one| matches!(one.change, Change::Update { .. }));
+            if updates.count() != usize::from(revision > 0) {
+                return Err("a change is not one operation".into());
+            }
         }
-        // Put back, so that what is to be done stays one operation.
-        engine.import("corp", begin(now, Extent::Changes));
-        engine.import("corp", Import::Batch(vec![world.user(at, 0)]));
-        engine.import("corp", end());
-        engine.plan(now);
     }
-    times.sort_unstable();
-    let median = times[times.len() / 2];
+    let change = (cpu()? - start) / 1000;
 
     // A rename that three groups are told of.
-    let named = (1..world.groups()).filter(|group| world.members(*group).contains(&31));
-    let groups: Vec<u32> = named.take(3).collect();
-    let mut user = world.user(31, 0);
+    let groups = [1, 2, 3];
+    let at = world.users - 9;
+    let mut user = world.user(at, 0);
     user.dn = user.dn.replace("uid=user", "uid=other");
-    let renamed = BTreeMap::from([(31, user.dn.clone())]);
+    let renamed = BTreeMap::from([(at, user.dn.clone())]);
     let before = engine.recomputed();
     engine.import("corp", begin(now, Extent::Changes));
     engine.import("corp", Import::Batch(vec![user]));
@@ -338,20 +393,24 @@ fn run(users: u32) -> Result<ExitCode, Box<dyn Error>> {
     engine.plan(now);
     let recomputed = engine.recomputed() - before;
     println!(
-        "{users} users, {} groups: read {read} MiB, resident {resident} MiB, peak {peak} MiB; first plan {} ms of CPU; a changed user {:.3} ms; \
+        "{users} users, {} groups: read {read} MiB, resident {resident} MiB, peak {peak} MiB; first plan {} ms of CPU; a changed user {:.3} ms of CPU; \
          a rename told to {} groups recomputes {recomputed}",
         world.groups(),
         full / 1_000_000,
-        median as f64 / 1e6,
+        change as f64 / 1e6,
         groups.len(),
     );
-    let missed = users >= 1_000_000 && (resident > 700 || median > 20_000_000);
+    let missed = users >= 1_000_000 && (resident > 700 || change > 20_000_000);
     Ok(ExitCode::from(u8::from(missed)))
 }
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let arguments = std::env::args().skip(1).filter(|one| !one.starts_with("--"));
-    let mut sizes = arguments.map(|one| one.parse()).collect::<Result<Vec<u32>, _>>()?;
+    let arguments = std::env::args()
+        .skip(1)
+        .filter(|one| !one.starts_with("--"));
+    let mut sizes = arguments
+        .map(|one| one.parse())
+        .collect::<Result<Vec<u32>, _>>()?;
     if let [size] = sizes.as_slice() {
         return run(*size);
     }
@@ -360,7 +419,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
     let mut code = 0;
     for size in &sizes {
-        let child = Command::new(std::env::current_exe()?).arg(size.to_string()).status()?;
+        let child = Command::new(std::env::current_exe()?)
+            .arg(size.to_string())
+            .status()?;
         code = code.max(child.code().unwrap_or(3));
     }
     if code == 0 && !sizes.iter().any(|size| *size >= 1_000_000) {

@@ -336,9 +336,9 @@ impl Draft<'_, '_> {
     }
 
     fn manager(&mut self, slot: u32, object: Option<u32>) -> Option<Change> {
-        let named = self
-            .metaverse
-            .named_managers(self.world.configuration, self.world.spaces, slot);
+        let named =
+            self.metaverse
+                .named_managers(self.world.configuration, self.world.spaces, slot);
         let held = object.and_then(|object| self.world.view.manager(object));
         for peer in &named {
             if let Some(identity) = self.metaverse.peer(self.world.spaces, *peer)

@@ -113,7 +113,10 @@ impl Drift {
             return Some(operation);
         }
         let object = operation.target.as_ref().and_then(|id| {
-            let live = look.view.find(id).filter(|it| look.view.state(*it) == State::Live);
+            let live = look
+                .view
+                .find(id)
+                .filter(|it| look.view.state(*it) == State::Live);
             look.view.object(live?)
         });
         let marked = object.as_ref();
@@ -146,7 +149,12 @@ impl Drift {
         let Change::Update { changes } = &mut operation.change else {
             return None;
         };
-        let held = |name: &String| object.as_ref().and_then(|object| object.attributes.get(name)).cloned();
+        let held = |name: &String| {
+            object
+                .as_ref()
+                .and_then(|object| object.attributes.get(name))
+                .cloned()
+        };
         for slot in spared {
             if let Slot::Attribute(name) = slot {
                 // What is sent together with others goes as it is held.
@@ -194,20 +202,20 @@ impl Drift {
 }
 
 fn effects(operation: &Operation, look: Look<'_>) -> Vec<(Slot, Held)> {
-        let peer = match &operation.change {
-            Change::Create { .. } | Change::Restore { .. } => {
-                return vec![(Slot::Live, Held::Flag(true))];
-            }
-            Change::AddMember { member } => (look.id)(member),
-            Change::RemoveMember {
-                member: Member::Ours(member),
-            } => (look.id)(member),
-            Change::SetManager { manager } => manager.as_ref().and_then(|it| (look.id)(it)),
-            _ => None,
-        };
-        let enabled = look.configuration.capabilities.enabled;
-        written(operation, peer, &Values::new(), enabled)
-    }
+    let peer = match &operation.change {
+        Change::Create { .. } | Change::Restore { .. } => {
+            return vec![(Slot::Live, Held::Flag(true))];
+        }
+        Change::AddMember { member } => (look.id)(member),
+        Change::RemoveMember {
+            member: Member::Ours(member),
+        } => (look.id)(member),
+        Change::SetManager { manager } => manager.as_ref().and_then(|it| (look.id)(it)),
+        _ => None,
+    };
+    let enabled = look.configuration.capabilities.enabled;
+    written(operation, peer, &Values::new(), enabled)
+}
 
 fn names(slots: BTreeSet<Slot>) -> Vec<String> {
     let names: BTreeSet<String> = slots

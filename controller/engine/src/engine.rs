@@ -90,7 +90,8 @@ impl Engine {
         let unique = unique.map(|rule| rule.name.to_owned());
         let keys = unique.chain(configuration.matching.soft.iter().cloned());
         let enabled = configuration.capabilities.enabled;
-        self.view.configure(&configuration.owner, keys.collect(), enabled);
+        self.view
+            .configure(&configuration.owner, keys.collect(), enabled);
         let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
         let settings = configuration.connectors.iter().map(|known| &known.name);
         for connector in connectors.chain(settings).collect::<BTreeSet<_>>() {
@@ -155,7 +156,9 @@ impl Engine {
                 server_type,
                 tombstones,
                 extent,
-            } => self.spaces.begin(number, at, server_type, tombstones, extent),
+            } => self
+                .spaces
+                .begin(number, at, server_type, tombstones, extent),
             Import::Batch(entries) => {
                 for entry in entries {
                     let names = [entry.anchor.clone(), entry.alternate.clone()];
@@ -431,7 +434,9 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn desired(&self) -> Vec<(Class, Anchor, crate::target::Changes)> {
         let identity = |slot| {
-            let identity = self.metaverse.identity(&self.configuration, &self.spaces, slot)?;
+            let identity = self
+                .metaverse
+                .identity(&self.configuration, &self.spaces, slot)?;
             Some((identity.class, identity.anchor, identity.desired))
         };
         let mut all: Vec<_> = self.spaces.slots().filter_map(identity).collect();

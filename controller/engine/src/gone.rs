@@ -46,7 +46,8 @@ pub(crate) fn left(
                 first: None,
                 last: None,
                 searched: searched.map(|(_, at)| at),
-                named: searched.is_some_and(|(doubt, _)| doubt.named || planted(Fault::DoubtIsGone)),
+                named: searched
+                    .is_some_and(|(doubt, _)| doubt.named || planted(Fault::DoubtIsGone)),
             };
             absences.insert(name.clone(), absence);
         }
@@ -56,7 +57,10 @@ pub(crate) fn left(
 /// A complete read with settled scopes came to its end: whoever is absent was absent from it.
 pub(crate) fn read_ended(memory: &mut Memory, connector: &str, began: Timestamp) {
     let absences = memory.absences.get_mut(connector);
-    for absence in absences.into_iter().flat_map(|absences| absences.values_mut()) {
+    for absence in absences
+        .into_iter()
+        .flat_map(|absences| absences.values_mut())
+    {
         absence.first.get_or_insert(began);
         absence.last = Some(began);
     }

@@ -80,12 +80,7 @@ impl Sources<'_> {
             return Leaver::Stays;
         }
         note_absence(self.configuration, self.spaces, memory, anchor);
-        match judge(
-            memory,
-            self.spaces,
-            &self.configuration.connectors,
-            anchor,
-        ) {
+        match judge(memory, self.spaces, &self.configuration.connectors, anchor) {
             Verdict::Gone => Leaver::Left,
             Verdict::Unproven { wake, missing } => Leaver::Unproven { wake, missing },
         }
@@ -124,7 +119,12 @@ pub(crate) fn note_absence(
     }
 }
 
-pub(crate) fn unproven(anchor: &Anchor, object: &TargetObject, missing: &str, now: Timestamp) -> Quarantined {
+pub(crate) fn unproven(
+    anchor: &Anchor,
+    object: &TargetObject,
+    missing: &str,
+    now: Timestamp,
+) -> Quarantined {
     Quarantined {
         class: object.class,
         anchor: Some(anchor.clone()),

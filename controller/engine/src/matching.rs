@@ -160,7 +160,8 @@ impl Matches {
             }
             return self.set_aside(anchor, Reason::AnchorChanged, message);
         }
-        let candidates: Vec<Rc<Held>> = candidates.into_iter().filter(|held| !ours(&held)).collect();
+        let candidates: Vec<Rc<Held>> =
+            candidates.into_iter().filter(|held| !ours(&held)).collect();
         candidates.iter().for_each(|held| self.claim(anchor, held));
         let how = by.map_or_else(
             || "by immutable id".to_owned(),
@@ -202,7 +203,10 @@ impl Matches {
         let mut adopters: BTreeMap<u32, Vec<Anchor>> = BTreeMap::new();
         for (anchor, found) in &self.found {
             if let Found::Adopt(held) = found {
-                adopters.entry(held.handle).or_default().push(anchor.clone());
+                adopters
+                    .entry(held.handle)
+                    .or_default()
+                    .push(anchor.clone());
             }
         }
         let contested: Vec<Anchor> = adopters
@@ -223,10 +227,7 @@ impl Matches {
 }
 
 /// Objects that match: by immutable id (then no attribute is given), else by the first attribute by which any does.
-fn candidates<'c>(
-    identity: &Identity,
-    against: Against<'c>,
-) -> (Vec<Rc<Held>>, Option<&'c str>) {
+fn candidates<'c>(identity: &Identity, against: Against<'c>) -> (Vec<Rc<Held>>, Option<&'c str>) {
     let (view, configuration) = (against.view, against.configuration);
     if identity.class == Class::User {
         let hard: Vec<u32> = identity

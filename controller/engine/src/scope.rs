@@ -292,7 +292,10 @@ fn members(group: u32, spaces: &Spaces) -> Membership {
     let mut groups = members.clone();
     let mut queue = vec![group];
     while let Some(group) = queue.pop() {
-        for member in MEMBERS.iter().flat_map(|name| spaces.references(group, name)) {
+        for member in MEMBERS
+            .iter()
+            .flat_map(|name| spaces.references(group, name))
+        {
             members.insert(member);
             if is_group(member, spaces) && groups.insert(member) {
                 queue.push(member);

@@ -140,12 +140,7 @@ pub(crate) fn texts(value: &Value) -> &[String] {
 
 impl TargetView {
     /// Whose marks are ours, and what matching looks for.
-    pub(crate) fn configure(
-        &mut self,
-        owner: &str,
-        keys: BTreeSet<String>,
-        enabled: &'static str,
-    ) {
+    pub(crate) fn configure(&mut self, owner: &str, keys: BTreeSet<String>, enabled: &'static str) {
         if self.owner == owner && self.keys == keys && self.enabled_attribute == enabled {
             return;
         }
@@ -264,9 +259,7 @@ impl TargetView {
     }
 
     fn end_everything(&mut self, reading: Everything, now: Timestamp) {
-        let gone = |object: &Object| {
-            object.seen < self.generation && object.state != State::Absent
-        };
+        let gone = |object: &Object| object.seen < self.generation && object.state != State::Absent;
         let gone: Vec<u32> = (0..)
             .zip(&self.objects)
             .filter(|(_, object)| gone(object))
@@ -468,7 +461,9 @@ impl TargetView {
 
     /// No object has an owner any more.
     pub(crate) fn disown(&mut self) {
-        self.objects.iter_mut().for_each(|object| object.owner = NONE);
+        self.objects
+            .iter_mut()
+            .for_each(|object| object.owner = NONE);
     }
 
     /// Attributes whose values matching looks for.
@@ -501,7 +496,9 @@ impl TargetView {
     /// Live objects with our mark for an anchor, by id.
     pub(crate) fn by_mark(&self, anchor: &Anchor) -> Vec<u32> {
         let found = self.by_mark.get(short(hash(anchor)));
-        self.sorted(found, |view, handle| view.ours(handle).as_ref() == Some(anchor))
+        self.sorted(found, |view, handle| {
+            view.ours(handle).as_ref() == Some(anchor)
+        })
     }
 
     /// Deleted objects with our mark for an anchor, by id.
@@ -661,13 +658,19 @@ impl TargetView {
             ];
             for (_, counts) in counts.into_iter().filter(|(counts, _)| *counts) {
                 let count = counts.entry(object.class).or_default();
-                *count = if into { *count + 1 } else { count.saturating_sub(1) };
+                *count = if into {
+                    *count + 1
+                } else {
+                    count.saturating_sub(1)
+                };
             }
         }
         if let Some(id) = &object.immutable_id {
             set(&mut self.by_immutable, short(hash(id.as_str())));
             let anchors = [Anchor::from_immutable_id(id), Anchor::from_text(id)];
-            self.seen.anchors.extend(anchors.into_iter().filter(|_| told));
+            self.seen
+                .anchors
+                .extend(anchors.into_iter().filter(|_| told));
         }
         for (name, value) in &object.attributes {
             if self.keys.contains(name) {

@@ -27,11 +27,7 @@ pub(crate) enum Absence {
 type Identities = BTreeMap<Anchor, Identity>;
 
 /// Sets aside every identity whose sign-in name has a domain that is not verified.
-pub(crate) fn check_domains(
-    identities: &Identities,
-    matches: &mut Matches,
-    against: Against<'_>,
-) {
+pub(crate) fn check_domains(identities: &Identities, matches: &mut Matches, against: Against<'_>) {
     let Some(domains) = against.view.domains() else {
         return;
     };

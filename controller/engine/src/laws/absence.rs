@@ -110,7 +110,9 @@ fn a_listing_that_does_not_bring_someone_is_no_proof() {
     for fault in [None, Some(Fault::DoubtIsGone)] {
         let mut world = World::new(false);
         world.directory.person(0, |person| person.deleted = true);
-        let listing = world.directory.list(world.now, "OU=Staff0,DC=x", Cause::Container);
+        let listing = world
+            .directory
+            .list(world.now, "OU=Staff0,DC=x", Cause::Container);
         world.import(listing);
         let deleted = with(fault, || {
             assert_eq!(world.answer(), 1);
@@ -133,7 +135,11 @@ fn a_delta_without_its_end_keeps_what_it_brought_and_lets_nobody_leave() {
         if fault.is_none() {
             let again = world.delta();
             world.import(again);
-            assert_eq!(world.deleted(), 1, "he is out of scope once the delta is whole");
+            assert_eq!(
+                world.deleted(),
+                1,
+                "he is out of scope once the delta is whole"
+            );
         }
     }
 }

@@ -352,8 +352,18 @@ fn told(engine: &Engine, plan: &Plan) -> BTreeMap<&'static str, String> {
         ("holds", format!("{:?}", plan.holds)),
         ("quarantine", format!("{:#?}", plan.quarantine)),
         ("faults", format!("{:?}", plan.faults)),
-        ("counts", format!("{:?} {:?}", plan.counts, plan.unsupported)),
-        ("scope", format!("{:?} {:?}", engine.scope_counts("staff"), engine.scope_counts("also"))),
+        (
+            "counts",
+            format!("{:?} {:?}", plan.counts, plan.unsupported),
+        ),
+        (
+            "scope",
+            format!(
+                "{:?} {:?}",
+                engine.scope_counts("staff"),
+                engine.scope_counts("also")
+            ),
+        ),
         ("resolved", format!("{:?}", engine.resolved("staff"))),
         ("names", format!("{:?} {:?}", plan.names, plan.drift)),
         ("digest", plan.digest().to_string()),

@@ -322,7 +322,11 @@ impl Directory {
 
     pub(super) fn complete(&self, at: Timestamp) -> Vec<Import> {
         let mut events = vec![self.begin(at, Extent::Complete(Cause::First))];
-        events.extend(self.entries().chunks(3).map(|batch| Import::Batch(batch.to_vec())));
+        events.extend(
+            self.entries()
+                .chunks(3)
+                .map(|batch| Import::Batch(batch.to_vec())),
+        );
         if self.tombstones {
             events.push(Import::Tombstones(self.buried()));
         }
@@ -391,7 +395,13 @@ impl Directory {
         let below = |entry: &Entry| entry.dn == dn || entry.dn.ends_with(&format!(",{dn}"));
         let entries = self.entries().into_iter().filter(below).collect();
         vec![
-            self.begin(at, Extent::Subtree { dn: dn.clone(), cause }),
+            self.begin(
+                at,
+                Extent::Subtree {
+                    dn: dn.clone(),
+                    cause,
+                },
+            ),
             Import::Batch(entries),
             Import::End { cursor: None },
         ]
@@ -403,7 +413,10 @@ impl Directory {
             entry.anchor.as_ref() == Some(&wanted) || entry.alternate.as_ref() == Some(&wanted)
         };
         let entries: Vec<Entry> = self.entries().into_iter().filter(named).collect();
-        let hidden = self.people.iter().filter(|person| person.hidden && !person.deleted);
+        let hidden = self
+            .people
+            .iter()
+            .filter(|person| person.hidden && !person.deleted);
         let mut hidden = hidden.map(|person| self.person_entry(person.id));
         let found = !entries.is_empty() || hidden.any(|entry| named(&entry));
         let sighting = Sighting {

@@ -4,6 +4,7 @@ use super::{Metaverse, Stage, Standing, World, update::Work};
 use crate::{
     anchor::Anchor,
     entry::Class,
+    fault::{Fault, planted},
     identity::Aside,
     index::NONE,
     reason::Reason,
@@ -47,7 +48,7 @@ impl Metaverse {
                 if !self.is_identity(slot) {
                     self.state_mut(slot).identity = true;
                     self.count_identity(identity.class, true);
-                    work.references.extend(world.spaces.referrers(slot));
+                    self.tell_referrers(world, work, slot);
                 }
                 self.keep_identity(identity);
             }
@@ -59,13 +60,24 @@ impl Metaverse {
         }
     }
 
+    /// Whoever links to the entry compares his references again.
+    pub(super) fn tell_referrers(&self, world: &World<'_>, work: &mut Work, slot: u32) {
+        if !planted(Fault::ArrivalUnnoticed) {
+            work.references.extend(world.spaces.referrers(slot));
+        }
+    }
+
     fn count_identity(&mut self, class: Class, more: bool) {
         let count = match class {
             Class::User => &mut self.counts.users,
             Class::Group => &mut self.counts.groups,
             Class::Contact => return,
         };
-        *count = if more { *count + 1 } else { count.saturating_sub(1) };
+        *count = if more {
+            *count + 1
+        } else {
+            count.saturating_sub(1)
+        };
     }
 
     /// The entry is no identity any more: undoes what was so because of it.
@@ -88,7 +100,7 @@ impl Metaverse {
         self.aside.remove(&(Stage::Match, slot));
         self.aside.remove(&(Stage::Make, slot));
         self.cache.remove(&slot);
-        work.references.extend(world.spaces.referrers(slot));
+        self.tell_referrers(world, work, slot);
         let own = self.state_mut(slot);
         own.identity = false;
         own.standing = Standing::None;

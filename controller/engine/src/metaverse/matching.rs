@@ -17,8 +17,8 @@ use crate::{
     operation::Change,
     reason::Reason,
     target::{Mark, Value, Values},
-    unique::{self, Absence},
     target_view::{texts, value_key},
+    unique::{self, Absence},
 };
 
 impl Metaverse {
@@ -156,7 +156,10 @@ impl Metaverse {
     ) {
         let slot = identity.slot;
         let found = matches.found.remove(anchor);
-        let object = found.as_ref().and_then(Found::object).map(|held| held.handle);
+        let object = found
+            .as_ref()
+            .and_then(Found::object)
+            .map(|held| held.handle);
         let standing = match &found {
             None => Standing::None,
             Some(Found::Ours(_)) => Standing::Ours,
@@ -201,8 +204,8 @@ impl Metaverse {
         let members = u32::try_from(members.map_or(0, <[u32]>::len)).unwrap_or(u32::MAX);
         let old = self.state(slot);
         let new = (standing, object.unwrap_or(NONE), makeable);
-        if (old.standing, old.object, old.makeable) != new && !planted(Fault::ArrivalUnnoticed) {
-            work.references.extend(world.spaces.referrers(slot));
+        if (old.standing, old.object, old.makeable) != new {
+            self.tell_referrers(world, work, slot);
         }
         work.references.insert(slot);
         self.memberships = self.memberships.saturating_sub(old.members as usize) + members as usize;
@@ -364,7 +367,10 @@ fn changes(
             if let Some(rule) = missing {
                 return Err(Aside {
                     reason: Reason::AttributeMissing,
-                    message: format!("the target needs `{}` to make the object: map it", rule.name),
+                    message: format!(
+                        "the target needs `{}` to make the object: map it",
+                        rule.name
+                    ),
                 });
             }
             vec![Change::Create { mark, values }]

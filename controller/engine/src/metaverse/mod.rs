@@ -199,7 +199,10 @@ impl Metaverse {
     /// The kind of object an identity has, and its number.
     pub(crate) fn found(&self, slot: u32) -> (Standing, Option<u32>) {
         let state = self.state(slot);
-        (state.standing, (state.object != NONE).then_some(state.object))
+        (
+            state.standing,
+            (state.object != NONE).then_some(state.object),
+        )
     }
 
     /// It has an object, or can be given one.
@@ -223,7 +226,12 @@ impl Metaverse {
     }
 
     /// Where the object of an anchor is.
-    pub(crate) fn id(&self, spaces: &Spaces, view: &TargetView, anchor: &Anchor) -> Option<TargetId> {
+    pub(crate) fn id(
+        &self,
+        spaces: &Spaces,
+        view: &TargetView,
+        anchor: &Anchor,
+    ) -> Option<TargetId> {
         let identity = self.identity_of(spaces, anchor);
         let found = identity.and_then(|slot| self.found(slot).1);
         view.id(found.or_else(|| view.by_mark(anchor).first().copied())?)

@@ -69,7 +69,9 @@ impl Metaverse {
         let named = attribute.map_or(Vec::new(), |name| world.spaces.references(slot, name));
         let (_, object) = self.found(slot);
         let held = object.and_then(|object| world.view.manager(object));
-        let peers = named.iter().filter_map(|named| self.peer(world.spaces, *named));
+        let peers = named
+            .iter()
+            .filter_map(|named| self.peer(world.spaces, *named));
         let wanted = peers.into_iter().find(|peer| self.may_exist(*peer));
         let manager = attribute.is_some()
             && match wanted {

@@ -13,7 +13,8 @@ impl Metaverse {
     pub(super) fn decide(&mut self, world: &mut World<'_>, work: &mut Work) {
         let scopes = &world.configuration.scopes;
         self.decided.resize(scopes.len(), None);
-        self.scope_counts.resize(scopes.len(), ScopeCounts::default());
+        self.scope_counts
+            .resize(scopes.len(), ScopeCounts::default());
         let changed = work.slots.union(&work.references).copied().collect();
         for (scope, decided) in scopes.iter().zip(&mut self.decided) {
             let Some(connector) = world.spaces.find(&scope.connector) else {
@@ -36,8 +37,9 @@ impl Metaverse {
                 Concerned::Some(slots) => work.slots.extend(slots),
                 Concerned::All => {
                     let all = world.spaces.slots();
-                    work.slots
-                        .extend(all.filter(|slot| world.spaces.connector_of(*slot) == Some(connector)));
+                    work.slots.extend(
+                        all.filter(|slot| world.spaces.connector_of(*slot) == Some(connector)),
+                    );
                 }
             }
             if space.settled() {
@@ -113,7 +115,11 @@ impl Metaverse {
 
     fn count(&mut self, taken: u16, class: Class, unsupported: Option<Kind>, more: bool) {
         let add = |count: &mut usize| {
-            *count = if more { *count + 1 } else { count.saturating_sub(1) };
+            *count = if more {
+                *count + 1
+            } else {
+                count.saturating_sub(1)
+            };
         };
         let scopes = self.sets.get(usize::from(taken)).into_iter().flatten();
         for scope in scopes {

@@ -70,7 +70,9 @@ impl Metaverse {
             looked_at.extend(self.find(world, &mut work));
             if !planted(Fault::MarkUnnoticed) && !seen.reborn.is_empty() {
                 let holders = world.view.referring_to(&seen.reborn);
-                let owners = holders.into_iter().filter_map(|one| world.view.owner_of(one));
+                let owners = holders
+                    .into_iter()
+                    .filter_map(|one| world.view.owner_of(one));
                 work.references.extend(owners.collect::<Vec<_>>());
             }
             looked_at.extend(work.references.iter().copied());
@@ -118,10 +120,14 @@ impl Metaverse {
             for object in world.view.by_mark(anchor) {
                 work.objects.insert(object);
                 let keys = world.view.value_keys(object);
-                work.matches.extend(keys.into_iter().flat_map(|key| self.keys.get(key)));
+                work.matches
+                    .extend(keys.into_iter().flat_map(|key| self.keys.get(key)));
             }
         }
-        let owners = work.objects.iter().filter_map(|one| world.view.owner_of(*one));
+        let owners = work
+            .objects
+            .iter()
+            .filter_map(|one| world.view.owner_of(*one));
         work.matches.extend(owners.collect::<Vec<_>>());
     }
 }

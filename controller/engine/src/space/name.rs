@@ -121,7 +121,10 @@ impl Names {
 
     /// Moves all that is below one name under another.
     pub(crate) fn adopt(&mut self, from: u32, to: u32) {
-        while let Some(child) = self.get(from).map(|name| name.child).filter(|child| *child != NONE)
+        while let Some(child) = self
+            .get(from)
+            .map(|name| name.child)
+            .filter(|child| *child != NONE)
         {
             self.unhang(child);
             self.hang(child, to);

@@ -3,11 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::{
-    anchor::Anchor,
-    entry::EntryKind,
-    index::NONE,
-};
+use crate::{anchor::Anchor, entry::EntryKind, index::NONE};
 
 /// Attribute names by number.
 #[derive(Debug, Default)]
@@ -72,7 +68,8 @@ pub(crate) struct Writer(pub(crate) Vec<u8>);
 impl Writer {
     pub(crate) fn number(&mut self, mut number: usize) {
         while number >= 0x80 {
-            self.0.push(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
+            self.0
+                .push(u8::try_from(number & 0x7f).unwrap_or_default() | 0x80);
             number >>= 7;
         }
         self.0.push(u8::try_from(number).unwrap_or_default());

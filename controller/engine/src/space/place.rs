@@ -189,7 +189,8 @@ impl Spaces {
 
     /// Gives a slot the name of its DN, and all below it theirs.
     fn rename(&mut self, slot: u32, dn: Option<Dn>, old: &str, new: &str) -> bool {
-        let Some((name, connector)) = (self.slots.get(slot as usize)).map(|s| (s.name, s.connector))
+        let Some((name, connector)) =
+            (self.slots.get(slot as usize)).map(|s| (s.name, s.connector))
         else {
             return false;
         };

@@ -116,7 +116,10 @@ impl Spaces {
         let placed = self.write(slot, entry, generation);
         self.inherit(slot, heirs);
         let (delta, verifies) = (
-            delta && self.connector(connector).is_some_and(|space| space.complete.is_some()),
+            delta
+                && self
+                    .connector(connector)
+                    .is_some_and(|space| space.complete.is_some()),
             self.verifies(connector),
         );
         let Some(space) = self.connector_mut(connector) else {
@@ -232,7 +235,10 @@ impl Spaces {
     }
 
     fn change_links(&mut self, slot: u32, connector: u16, change: &ValueChange) {
-        let Some(mut parts) = self.slot(slot).and_then(|record| pack::unpack(&record.packed)) else {
+        let Some(mut parts) = self
+            .slot(slot)
+            .and_then(|record| pack::unpack(&record.packed))
+        else {
             return;
         };
         let attribute = self.words.number(&change.attribute);
@@ -283,10 +289,12 @@ impl Spaces {
         links.extend(added);
         if !links.is_empty() {
             let word = self.words.word(attribute).cloned();
-            let at = parts.attributes.partition_point(|(name, _)| {
-                self.words.word(*name).cloned() < word
-            });
-            parts.attributes.insert(at, (attribute, Packed::Links(links)));
+            let at = parts
+                .attributes
+                .partition_point(|(name, _)| self.words.word(*name).cloned() < word);
+            parts
+                .attributes
+                .insert(at, (attribute, Packed::Links(links)));
         }
         self.rewrite(slot, &parts);
     }
@@ -386,11 +394,16 @@ impl Spaces {
         };
         let generation = space.generation;
         let deferred = std::mem::take(&mut space.deferred);
-        let old = space.former.extract_if(|_, (_, noticed)| *noticed < generation);
+        let old = space
+            .former
+            .extract_if(|_, (_, noticed)| *noticed < generation);
         let old: Vec<u32> = old.map(|(name, _)| name).collect();
         self.journal.names.extend(old);
         for (slot, change) in deferred {
-            let whole = self.slots.get(slot as usize).is_some_and(|slot| slot.seen == generation);
+            let whole = self
+                .slots
+                .get(slot as usize)
+                .is_some_and(|slot| slot.seen == generation);
             if !whole {
                 self.change_links(slot, connector, &change);
             }

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::{State, TargetView, slot::{differing, normal}};
+use super::{
+    State, TargetView,
+    slot::{differing, normal},
+};
 use crate::{
     overlay::{Held, Slot},
     port::{News, ObjectChange, Removal},

@@ -32,7 +32,12 @@ pub(super) fn pack(object: &TargetObject, words: &mut Words) -> Box<[u8]> {
     }
     let standing = object.standing;
     let bits = [standing.synced, standing.guest, standing.privileged];
-    writer.number((0..).zip(bits).map(|(at, bit)| usize::from(bit) << at).sum());
+    writer.number(
+        (0..)
+            .zip(bits)
+            .map(|(at, bit)| usize::from(bit) << at)
+            .sum(),
+    );
     writer.number(object.attributes.len());
     for (name, value) in &object.attributes {
         writer.number(words.number(name) as usize);

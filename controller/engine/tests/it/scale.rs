@@ -71,7 +71,9 @@ fn a_rename_that_touches_three_groups_recomputes_at_most_five_of_ten_thousand() 
         }
         let members = |group: u32, renamed: Option<&str>| -> Vec<String> {
             let others = (1..20).map(|user| dn(group * 100 + user));
-            others.chain([renamed.map_or_else(|| dn(7), str::to_owned)]).collect()
+            others
+                .chain([renamed.map_or_else(|| dn(7), str::to_owned)])
+                .collect()
         };
         let mut entries = vec![numbered(
             entry("ou=Staff,dc=x", EntryKind::Container, 3, &[]),
