@@ -48,7 +48,7 @@ impl Metaverse {
                 if !self.is_identity(slot) {
                     self.state_mut(slot).identity = true;
                     self.count_identity(identity.class, true);
-                    self.tell_referrers(world, work, slot);
+                    tell_referrers(world, work, slot);
                 }
                 self.keep_identity(identity);
             }
@@ -57,13 +57,6 @@ impl Metaverse {
                 self.aside.insert((Stage::Join, slot), aside);
             }
             None => self.drop_identity(world, work, slot),
-        }
-    }
-
-    /// Whoever links to the entry compares his references again.
-    pub(super) fn tell_referrers(&self, world: &World<'_>, work: &mut Work, slot: u32) {
-        if !planted(Fault::ArrivalUnnoticed) {
-            work.references.extend(world.spaces.referrers(slot));
         }
     }
 
@@ -100,11 +93,18 @@ impl Metaverse {
         self.aside.remove(&(Stage::Match, slot));
         self.aside.remove(&(Stage::Make, slot));
         self.cache.remove(&slot);
-        self.tell_referrers(world, work, slot);
+        tell_referrers(world, work, slot);
         let own = self.state_mut(slot);
         own.identity = false;
         own.standing = Standing::None;
         (own.object, own.members) = (NONE, 0);
+    }
+}
+
+/// Whoever links to the entry compares his references again.
+pub(super) fn tell_referrers(world: &World<'_>, work: &mut Work, slot: u32) {
+    if !planted(Fault::ArrivalUnnoticed) {
+        work.references.extend(world.spaces.referrers(slot));
     }
 }
 

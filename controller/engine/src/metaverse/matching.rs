@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{CACHED, Metaverse, Stage, Standing, World, update::Work};
+use super::{CACHED, Metaverse, Stage, Standing, World, joining::tell_referrers, update::Work};
 use crate::{
     anchor::Anchor,
     difference::{difference, first_values},
@@ -205,7 +205,7 @@ impl Metaverse {
         let old = self.state(slot);
         let new = (standing, object.unwrap_or(NONE), makeable);
         if (old.standing, old.object, old.makeable) != new {
-            self.tell_referrers(world, work, slot);
+            tell_referrers(world, work, slot);
         }
         work.references.insert(slot);
         self.memberships = self.memberships.saturating_sub(old.members as usize) + members as usize;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Metaverse, World};
+use super::{Metaverse, World, leaving::forget_all};
 use crate::{
     anchor::Anchor,
     fault::{Fault, planted},
@@ -44,14 +44,14 @@ impl Metaverse {
             let ours: Vec<u32> = world.view.all_ours().map(|(handle, _)| handle).collect();
             work.objects.extend(ours);
             self.decide(world, &mut work);
-            self.forget(world);
+            forget_all(world);
             looked_at.extend(self.everyone(world, &mut work));
         } else {
             work.slots = journal.slots;
             for name in &journal.names {
                 work.references.extend(world.spaces.linked(*name));
             }
-            self.respell(world, &journal.renamed, &mut work);
+            respell(world, &journal.renamed, &mut work);
             work.anchors = journal.anchors;
             work.anchors.extend(remembered);
             self.decide(world, &mut work);
@@ -97,21 +97,6 @@ impl Metaverse {
         all
     }
 
-    /// Filters and expressions may look at the text of a link; another one may now lead to whom was renamed.
-    fn respell(&self, world: &World<'_>, renamed: &BTreeSet<u32>, work: &mut Work) {
-        let spelled = |slot: &u32| {
-            let connector = world.spaces.connector_of(*slot);
-            let space = connector.and_then(|number| world.spaces.connector(number));
-            space.is_some_and(|space| !space.spelled.is_empty())
-        };
-        let renamed = renamed.iter().filter(|slot| spelled(slot));
-        let texts: Vec<u32> = renamed
-            .flat_map(|slot| world.spaces.referrers(*slot))
-            .chain(work.references.iter().copied().filter(spelled))
-            .collect();
-        work.slots.extend(texts);
-    }
-
     /// Who has to do with the anchors and objects that changed.
     fn concern(&mut self, world: &World<'_>, work: &mut Work) {
         for anchor in &work.anchors {
@@ -130,4 +115,19 @@ impl Metaverse {
             .filter_map(|one| world.view.owner_of(*one));
         work.matches.extend(owners.collect::<Vec<_>>());
     }
+}
+
+/// Filters and expressions may look at the text of a link; another one may now lead to whom was renamed.
+fn respell(world: &World<'_>, renamed: &BTreeSet<u32>, work: &mut Work) {
+    let spelled = |slot: &u32| {
+        let connector = world.spaces.connector_of(*slot);
+        let space = connector.and_then(|number| world.spaces.connector(number));
+        space.is_some_and(|space| !space.spelled.is_empty())
+    };
+    let renamed = renamed.iter().filter(|slot| spelled(slot));
+    let texts: Vec<u32> = renamed
+        .flat_map(|slot| world.spaces.referrers(*slot))
+        .chain(work.references.iter().copied().filter(spelled))
+        .collect();
+    work.slots.extend(texts);
 }
