@@ -115,11 +115,11 @@ impl World {
     /// Group 0 has everybody up to 100,000, the others 20 on average.
     fn members(&self, group: u32) -> Vec<u32> {
         if group == 0 {
-            return (0..self.users.min(100_000)).collect();
+            return (0..self.users.min(100_010) - 10).collect();
         }
         let count = 10 + group % 21;
-        let members = (0..count).map(|at| (group * 31 + at * 7919) % self.users);
-        // One who is nobody's manager is in three groups.
+        let members = (0..count).map(|at| (group * 31 + at * 7919) % (self.users - 10));
+        // One who is nobody's manager is in three groups, and in no other.
         let last = (group < 4).then(|| self.users - 9);
         members.chain(last).collect()
     }

@@ -414,7 +414,6 @@ fn every_planted_fault_of_a_delta_turns_law_2_red() {
         Fault::ArrivalUnnoticed,
         Fault::UniqueStale,
         Fault::ConditionStale,
-        Fault::MarkUnnoticed,
     ];
     for fault in faults {
         let found = with(Some(fault), || search(600, 0));

@@ -54,11 +54,12 @@ impl Metaverse {
             let mut alone = Matches::default();
             self.find_alone(world, &mut alone, &identity);
             let keys = keys(&identity, alone.found.get(&identity.anchor), world);
+            let before = self.neighbours(slot);
             if self.keys_of(slot) != keys {
-                queue.extend(self.neighbours(slot));
                 self.set_keys(slot, &keys);
             }
-            queue.extend(self.neighbours(slot));
+            let others = before.into_iter().chain(self.neighbours(slot));
+            queue.extend(others.filter(|_| !planted(Fault::UniqueStale)));
             self.keep_identity(identity);
         }
         concerned
@@ -243,9 +244,6 @@ impl Metaverse {
 
     /// Those who want or hold a value that this one wants or holds.
     pub(super) fn neighbours(&self, slot: u32) -> Vec<u32> {
-        if planted(Fault::UniqueStale) {
-            return Vec::new();
-        }
         let keys = self.keys_of(slot).into_iter();
         keys.flat_map(|key| self.keys.get(key))
             .filter(|other| *other != slot)

@@ -68,7 +68,7 @@ impl Metaverse {
             }
             self.concern(world, &mut work);
             looked_at.extend(self.find(world, &mut work));
-            if !planted(Fault::MarkUnnoticed) && !seen.reborn.is_empty() {
+            if !seen.reborn.is_empty() {
                 let holders = world.view.referring_to(&seen.reborn);
                 let owners = holders
                     .into_iter()
