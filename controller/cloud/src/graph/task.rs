@@ -485,8 +485,8 @@ impl Task {
                     Outcome::AlreadySo
                 }
             }
-            (Change::SetManager { .. }, _, Verdict::Absent) => not_yet(),
             (_, _, Verdict::Absent) if young => return Then::Lag,
+            (Change::SetManager { .. }, _, Verdict::Absent) => not_yet(),
             (_, _, Verdict::Absent) => Outcome::Gone,
             (_, _, Verdict::Conflict) => Outcome::Conflict {
                 attribute: error.target.clone(),

@@ -346,9 +346,25 @@ async fn late_replicas_lost_answers_and_a_busy_service_change_nothing_in_the_end
     }
     let seen = world.tenant.seen();
     assert!(
-        seen.lost_answers > 0 && seen.unavailable > 0 && seen.link_on_fresh_object > 0,
+        seen.lost_answers > 0 && seen.unavailable > 0 && seen.not_found_after_create > 0,
         "{seen:?}"
     );
+    world.assert_clean();
+}
+
+#[tokio::test]
+async fn members_of_a_fresh_group_are_added_once_it_is_visible() {
+    let mut world = World::start(Config::default()).await;
+    world.read().await;
+    assert_all_done(&world.export(vec![create_user("ada")]).await);
+    let lag = Duration::from_millis(500);
+    let lags = lag..lag + Duration::from_millis(1);
+    world.tenant.set_replication_delay(lags);
+    let outcomes = world
+        .export(vec![create_group("staff"), add("staff", "ada")])
+        .await;
+    assert_all_done(&outcomes);
+    assert!(world.tenant.seen().link_on_fresh_object > 0);
     world.assert_clean();
 }
 

@@ -153,6 +153,7 @@ pub(crate) fn written(
             let slot = peer.map(|peer| (Slot::Member(peer), Held::Flag(joined)));
             slot.into_iter().collect()
         }
+        // A create makes a whole object; a manager that is not known is seen with the next read.
         Change::Create { .. } | Change::SetManager { .. } => Vec::new(),
     }
 }

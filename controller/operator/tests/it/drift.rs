@@ -10,7 +10,7 @@ use crate::folder::Lab;
 /// The loop over the lab's folder, in this process.
 struct Run {
     lab: Lab,
-    run: FolderRun,
+    folder: FolderRun,
     stop: CancellationToken,
 }
 
@@ -24,8 +24,8 @@ impl Run {
         assert!(faults.is_empty());
         let stop = CancellationToken::new();
         let secrets = Some(lab.path("secrets"));
-        let run = FolderRun::start(manifests, secrets, None, None, stop.clone());
-        let run = Self { lab, run, stop };
+        let folder = FolderRun::start(manifests, secrets, None, None, None, stop.clone());
+        let run = Self { lab, folder, stop };
         let in_step = |report: &Report| {
             let plan = report.plan.as_ref();
             report.cycles > 1 && plan.is_some_and(|plan| plan.is_empty())
@@ -36,18 +36,18 @@ impl Run {
     }
 
     async fn until(&self, settled: impl Fn(&Report) -> bool) -> Report {
-        let mut reports = self.run.reports();
+        let mut reports = self.folder.reports();
         let wait = reports.wait_for(|reports| reports.values().any(&settled));
         let minute = std::time::Duration::from_secs(60);
         let reports = tokio::time::timeout(minute, wait).await;
-        let reports = reports.expect("a minute is enough").unwrap();
+        let reports = reports.unwrap().unwrap();
         reports.values().next().unwrap().clone()
     }
 
     /// Waits for the cycle that may be under way, and for one more.
     async fn one_interval(&self) -> Report {
         let cycles = self
-            .run
+            .folder
             .reports()
             .borrow()
             .values()
@@ -59,7 +59,7 @@ impl Run {
 
     /// `status.drift` of the sync, once it is what is expected.
     async fn drift(&self, count: u64) -> Value {
-        let mut statuses = self.run.host.statuses();
+        let mut statuses = self.folder.host.statuses();
         let of_sync = |statuses: &plumbline::host::folder::Statuses| {
             let sync = statuses
                 .iter()
@@ -70,7 +70,7 @@ impl Run {
         let wait = statuses.wait_for(|statuses| of_sync(statuses)["count"] == count);
         let minute = std::time::Duration::from_secs(60);
         let statuses = tokio::time::timeout(minute, wait).await;
-        of_sync(&statuses.expect("a minute is enough").unwrap())
+        of_sync(&statuses.unwrap().unwrap())
     }
 
     fn user(&self, id: &str) -> Value {
@@ -94,7 +94,7 @@ impl Run {
                 .all(|request| !listed(&request.path))
         );
         self.stop.cancel();
-        self.run.finish().await;
+        self.folder.finish().await;
     }
 }
 
@@ -114,7 +114,7 @@ fn someone(run: &Run) -> (Company, ObjectId, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_change_is_found_within_one_interval_and_corrected() {
-    let run = Run::start("Apply").await;
+    let run = Run::start("Apply, driftPolicy: Correct").await;
     let (_, _, id) = someone(&run);
     let before = run.user(&id);
     let group = run
@@ -169,7 +169,17 @@ async fn a_foreign_change_is_only_told_where_drift_is_reported_and_the_source_st
         drift["sample"][0]["attributes"],
         json!(["department", "surname"])
     );
+    let user = run.user(&id);
+    let mut named = user.as_object().unwrap().iter();
+    let mark = named.find(|(name, _)| name.ends_with("_plumblineOwner"));
+    let mark = mark.unwrap().1.as_str().unwrap();
+    let anchor = drift["sample"][0]["anchor"].as_str().unwrap();
+    assert_eq!(mark.rsplit(':').next(), Some(anchor));
     assert!(drift["sample"][0]["since"].is_string());
+    assert_eq!(
+        drift["sample"][0]["anchor"].as_str().map(str::len),
+        Some(32)
+    );
     assert!(!drift.to_string().contains("Foreign") && !drift.to_string().contains("Secret"));
     run.one_interval().await;
     assert_eq!(run.lab.writes(), 0);

@@ -67,7 +67,7 @@ pub(super) fn answer(state: &mut State, call: &Call, kind: Kind) -> Outcome {
                 Some("latest") => Vec::new(),
                 _ => everything(state, kind, select.as_deref(), now),
             };
-            return deliver(state, call, kind, select, items.into(), next);
+            return Ok(deliver(state, call, kind, select, items.into(), next));
         }
     };
     if call.query.options.len() > 1 {
@@ -99,11 +99,11 @@ pub(super) fn answer(state: &mut State, call: &Call, kind: Kind) -> Outcome {
             "Location",
             format!("{}/v1.0{}?$deltatoken=", state.root, call.template),
         )),
-        None => go_on(state, call, token, now),
+        None => Ok(go_on(state, call, token, now)),
     }
 }
 
-fn go_on(state: &mut State, call: &Call, token: Token, now: Instant) -> Outcome {
+fn go_on(state: &mut State, call: &Call, token: Token, now: Instant) -> Answer {
     let Token { kind, select, .. } = token;
     match token.place {
         Place::Inside {
@@ -133,7 +133,7 @@ fn deliver(
     select: Option<Vec<String>>,
     items: Arc<Vec<Value>>,
     next: Place,
-) -> Outcome {
+) -> Answer {
     let mut items = items;
     if let Some(items) = Arc::get_mut(&mut items) {
         for end in (1..items.len()).rev() {
@@ -150,7 +150,7 @@ fn page(
     kind: Kind,
     select: Option<Vec<String>>,
     (items, from, next, was_empty): (Arc<Vec<Value>>, usize, Place, bool),
-) -> Outcome {
+) -> Answer {
     let size = PAGE.min(state.config.page_size_cap.max(1));
     let empty = from < items.len() && !was_empty && state.chance(state.config.faults.empty_page);
     let to = if empty { from } else { from + size };
@@ -185,7 +185,7 @@ fn page(
         "{}/v1.0{}?{option}={name}",
         state.root, call.template
     ));
-    Ok(Answer::ok(body))
+    Answer::ok(body)
 }
 
 /// What a first round gives.

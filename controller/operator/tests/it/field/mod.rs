@@ -134,7 +134,14 @@ impl Lab {
     fn begin(&self, resources: &[Value], mode: Option<Mode>) -> (FolderRun, CancellationToken) {
         let stop = CancellationToken::new();
         let manifests = Self::manifests(resources);
-        let run = FolderRun::start(manifests, Some(self.secrets()), None, mode, stop.clone());
+        let run = FolderRun::start(
+            manifests,
+            Some(self.secrets()),
+            None,
+            mode,
+            None,
+            stop.clone(),
+        );
         (run, stop)
     }
 
@@ -142,6 +149,11 @@ impl Lab {
     async fn run(&self, resources: &[Value], mode: Option<Mode>) -> Seen {
         let (run, stop) = self.begin(resources, mode);
         let reports = run.first_cycle().await;
+        // Reports are sent once a pass: after the third from here everything known now is published.
+        let mut passes = run.reports();
+        for _ in 0..3 {
+            passes.changed().await.unwrap();
+        }
         let mut statuses = run.host.statuses();
         let wanted = resources
             .iter()

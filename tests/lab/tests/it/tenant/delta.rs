@@ -25,14 +25,17 @@ async fn round(lab: &Lab, path: &str) -> (Vec<Value>, String) {
                 .clone(),
         );
         let link = |name: &str| reply.body[name].as_str().map(str::to_owned);
-        match (link("@odata.nextLink"), link("@odata.deltaLink")) {
-            (Some(link), None) => {
-                assert!(link.contains("$skiptoken="));
-                next = link;
-            }
-            (None, Some(link)) => return (items, link),
-            other => panic!("a page has one of both links: {other:?}"),
+        let (next_link, delta_link) = (link("@odata.nextLink"), link("@odata.deltaLink"));
+        assert!(
+            next_link.is_some() != delta_link.is_some(),
+            "a page has one of both links: {}",
+            reply.body
+        );
+        if let Some(link) = delta_link {
+            return (items, link);
         }
+        next = next_link.unwrap_or_default();
+        assert!(next.contains("$skiptoken="));
     }
 }
 
