@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use crate::space::Findings;
 use crate::{
     anchor::Anchor,
     configuration::{Configuration, Include},
@@ -27,7 +28,7 @@ use crate::{
     quarantine::{refusal_key, refuse},
     reason::Reason,
     scope::{Decided, MEMBERS, Read},
-    space::{ConnectorSpace, Findings, Journal, Spaces, Taken},
+    space::{ConnectorSpace, Journal, Spaces, Taken},
     target::{TargetId, Values},
     target_view::{TargetView, normal},
 };

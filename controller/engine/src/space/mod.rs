@@ -311,17 +311,8 @@ impl Spaces {
         let Some(entry) = self.slots.get(slot as usize) else {
             return Vec::new();
         };
-        let former = self.connector(entry.connector).into_iter();
-        let former = former
-            .flat_map(|space| &space.former)
-            .filter(|(_, (holder, _))| *holder == slot)
-            .map(|(name, _)| *name);
         let aliases = self.aliases.get(&slot).into_iter().flatten().copied();
-        let names: BTreeSet<u32> = [entry.name]
-            .into_iter()
-            .chain(aliases)
-            .chain(former)
-            .collect();
+        let names: BTreeSet<u32> = [entry.name].into_iter().chain(aliases).collect();
         names
             .into_iter()
             .flat_map(|name| self.linked.get(name))
