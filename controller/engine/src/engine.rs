@@ -445,6 +445,12 @@ impl Engine {
         all
     }
 
+    /// The configuration, to be used again: compiling one takes longer than a plan of few.
+    #[cfg(test)]
+    pub(crate) fn dissolve(self) -> Configuration {
+        self.configuration
+    }
+
     /// Puts another memory in the place of this one.
     #[cfg(test)]
     pub(crate) fn recall(&mut self, memory: Memory) {

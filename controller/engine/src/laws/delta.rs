@@ -3,7 +3,10 @@
 //! After every delta that came to its end, the desired objects, the plan and its digest are those of a new engine with the same
 //! memory that read the same directory and target once, completely. What differs is only since when an absence is known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::{
@@ -136,6 +139,30 @@ struct Runner {
     broken: Vec<String>,
 }
 
+thread_local! {
+    /// Configurations that are not in use, by kind.
+    static COMPILED: RefCell<BTreeMap<u8, Vec<Configuration>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// One that was compiled before, if there is one.
+fn compiled(kind: u8) -> Configuration {
+    let known = COMPILED.with_borrow_mut(|all| all.get_mut(&kind)?.pop());
+    known.unwrap_or_else(|| scopes(kind))
+}
+
+fn put_back(kind: u8, engine: Engine) {
+    let configuration = engine.dissolve();
+    COMPILED.with_borrow_mut(|all| all.entry(kind).or_default().push(configuration));
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.take() {
+            put_back(self.kind, engine);
+        }
+    }
+}
+
 pub(super) fn scopes(kind: u8) -> Configuration {
     let mut configuration = configuration(true, true, false, &BTreeSet::new());
     let group = |at: u8| {
@@ -175,7 +202,7 @@ impl Runner {
         let mut runner = Self {
             directory: Directory::new(follows, tombstones),
             model: Model::new(),
-            engine: Some(Engine::new(scopes(kind), Memory::default())),
+            engine: Some(Engine::new(compiled(kind), Memory::default())),
             kind,
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             broken: Vec::new(),
@@ -218,7 +245,7 @@ impl Runner {
             Event::Configure(kind) => {
                 self.kind = *kind;
                 if let Some(engine) = &mut self.engine {
-                    engine.configure(scopes(*kind));
+                    engine.configure(compiled(*kind));
                 }
             }
             Event::Wait => self.pass(SignedDuration::from_mins(20)),
@@ -304,7 +331,7 @@ impl Runner {
     fn compare(&mut self, engine: &mut Engine) {
         let own = self.plan(engine);
         let memory = engine.memory().clone();
-        let mut fresh = Engine::new(scopes(self.kind), memory.clone());
+        let mut fresh = Engine::new(compiled(self.kind), memory.clone());
         for event in self.directory.complete(self.now) {
             fresh.import("ldap", event);
         }
@@ -319,7 +346,7 @@ impl Runner {
                     && engine.resolved(scope) == fresh.resolved(scope)
             });
         if same {
-            return;
+            return put_back(self.kind, fresh);
         }
         let (own, all) = (told(engine, &own), told(&fresh, &all));
         for (name, text) in &own {
