@@ -70,8 +70,9 @@ pub(crate) fn plan(world: &mut World<'_>, metaverse: &Metaverse, now: Timestamp)
     let mut references = draft.references(&mut managed);
     holds.extend(hold(&mut references, guard, &managed, owner));
     operations.append(&mut references);
-    if !planted(Fault::UnsortedPlan) {
-        sort(&mut operations);
+    sort(&mut operations);
+    if planted(Fault::UnsortedPlan) {
+        operations.reverse();
     }
     plan.names = draft.called(&operations, &holds);
     let Draft {

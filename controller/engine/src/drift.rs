@@ -206,8 +206,8 @@ fn effects(operation: &Operation, look: Look<'_>) -> Vec<(Slot, Held)> {
         Change::Create { .. } | Change::Restore { .. } => {
             return vec![(Slot::Live, Held::Flag(true))];
         }
-        Change::AddMember { member } => (look.id)(member),
-        Change::RemoveMember {
+        Change::AddMember { member }
+        | Change::RemoveMember {
             member: Member::Ours(member),
         } => (look.id)(member),
         Change::SetManager { manager } => manager.as_ref().and_then(|it| (look.id)(it)),

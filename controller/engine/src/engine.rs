@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use crate::space::Findings;
 use crate::{
     anchor::Anchor,
     configuration::{Configuration, Include},
@@ -27,7 +28,7 @@ use crate::{
     quarantine::{refusal_key, refuse},
     reason::Reason,
     scope::{Decided, MEMBERS, Read},
-    space::{ConnectorSpace, Findings, Spaces, Taken},
+    space::{ConnectorSpace, Journal, Spaces, Taken},
     target::{TargetId, Values},
     target_view::{TargetView, normal},
 };
@@ -147,6 +148,9 @@ impl Engine {
     /// Takes an event of a connector's read, or evidence that was asked for.
     pub fn import(&mut self, connector: &str, event: Import) {
         let number = self.spaces.number(connector);
+        if self.metaverse.everything {
+            self.spaces.journal = Journal::default();
+        }
         match event {
             Import::Begin {
                 at,
@@ -445,6 +449,12 @@ impl Engine {
         let mut all: Vec<_> = self.spaces.slots().filter_map(identity).collect();
         all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         all
+    }
+
+    /// The configuration, to be used again: compiling one takes longer than a plan of few.
+    #[cfg(test)]
+    pub(crate) fn dissolve(self) -> Configuration {
+        self.configuration
     }
 
     /// Puts another memory in the place of this one.

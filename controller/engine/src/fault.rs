@@ -25,10 +25,8 @@ pub(crate) enum Fault {
     UniqueStale,
     ConditionStale,
     WakeMissed,
-    LinkTextFollows,
-    MissingIsGone,
+    DoubtIsGone,
     CutCountsAsWhole,
-    MarkUnnoticed,
 }
 
 #[cfg(not(test))]

@@ -46,7 +46,8 @@ pub(crate) fn left(
                 first: None,
                 last: None,
                 searched: searched.map(|(_, at)| at),
-                named: searched.is_some_and(|(doubt, _)| doubt.named),
+                named: searched
+                    .is_some_and(|(doubt, _)| doubt.named || planted(Fault::DoubtIsGone)),
             };
             absences.insert(name.clone(), absence);
         }

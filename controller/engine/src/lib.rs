@@ -37,7 +37,7 @@ pub mod port;
 pub mod quarantine;
 pub mod reason;
 mod scope;
-pub mod space;
+mod space;
 pub mod target;
 mod target_view;
 mod unique;

@@ -620,6 +620,9 @@ impl TargetView {
             None => self.members.remove(&handle),
         };
         self.index(handle, true);
+        if !self.complete || self.seen.everything {
+            return;
+        }
         self.seen.objects.insert(handle);
         if before != (self.ours(handle), self.state(handle)) {
             self.seen.reborn.insert(handle);
@@ -638,10 +641,11 @@ impl TargetView {
                 index.remove(key, handle);
             }
         };
+        let told = self.complete && !self.seen.everything;
         let mark = our_anchor(&object, &self.owner).cloned();
         if let Some(anchor) = &mark {
             set(&mut self.by_mark, short(hash(anchor)));
-            self.seen.anchors.insert(anchor.clone());
+            self.seen.anchors.extend(told.then(|| anchor.clone()));
         }
         if self.state(handle) != State::Live {
             return;
@@ -664,14 +668,16 @@ impl TargetView {
         if let Some(id) = &object.immutable_id {
             set(&mut self.by_immutable, short(hash(id.as_str())));
             let anchors = [Anchor::from_immutable_id(id), Anchor::from_text(id)];
-            self.seen.anchors.extend(anchors);
+            self.seen
+                .anchors
+                .extend(anchors.into_iter().filter(|_| told));
         }
         for (name, value) in &object.attributes {
             if self.keys.contains(name) {
                 for text in texts(value) {
                     let key = value_key(object.class, name, text);
                     set(&mut self.by_value, key);
-                    self.seen.values.insert(key);
+                    self.seen.values.extend(told.then_some(key));
                 }
             }
         }

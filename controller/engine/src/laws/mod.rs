@@ -2,6 +2,7 @@
 //!
 //! A case is a directory, a target and a sequence of events; after each event a whole cycle runs, and every law is checked.
 
+mod absence;
 mod check;
 mod delta;
 mod feed;

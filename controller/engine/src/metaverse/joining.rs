@@ -1,7 +1,14 @@
 //! Second stage: which entries are identities. (One entry is one identity; an anchor that two entries have is nobody's.)
 
 use super::{Metaverse, Stage, Standing, World, update::Work};
-use crate::{anchor::Anchor, entry::Class, identity::Aside, index::NONE, reason::Reason};
+use crate::{
+    anchor::Anchor,
+    entry::Class,
+    fault::{Fault, planted},
+    identity::Aside,
+    index::NONE,
+    reason::Reason,
+};
 
 impl Metaverse {
     /// Decides the identity of every anchor that is concerned.
@@ -41,7 +48,7 @@ impl Metaverse {
                 if !self.is_identity(slot) {
                     self.state_mut(slot).identity = true;
                     self.count_identity(identity.class, true);
-                    work.references.extend(world.spaces.referrers(slot));
+                    tell_referrers(world, work, slot);
                 }
                 self.keep_identity(identity);
             }
@@ -86,11 +93,18 @@ impl Metaverse {
         self.aside.remove(&(Stage::Match, slot));
         self.aside.remove(&(Stage::Make, slot));
         self.cache.remove(&slot);
-        work.references.extend(world.spaces.referrers(slot));
+        tell_referrers(world, work, slot);
         let own = self.state_mut(slot);
         own.identity = false;
         own.standing = Standing::None;
         (own.object, own.members) = (NONE, 0);
+    }
+}
+
+/// Whoever links to the entry compares his references again.
+pub(super) fn tell_referrers(world: &World<'_>, work: &mut Work, slot: u32) {
+    if !planted(Fault::ArrivalUnnoticed) {
+        work.references.extend(world.spaces.referrers(slot));
     }
 }
 

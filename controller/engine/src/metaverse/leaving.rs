@@ -29,7 +29,7 @@ impl Metaverse {
         self.told = tells;
         for object in objects {
             let orphan = self.orphaned(world, object);
-            let departing = orphan && self.departs(world, object);
+            let departing = orphan && departs(world, object);
             set(&mut self.orphans, object, orphan);
             set(&mut self.departing, object, departing);
         }
@@ -66,33 +66,33 @@ impl Metaverse {
                 .iter()
                 .any(|slot| self.is_identity(*slot) || self.is_aside(*slot))
     }
+}
 
-    fn departs(&self, world: &World<'_>, object: u32) -> bool {
-        let Some(object) = world.view.object(object) else {
-            return false;
-        };
-        let unfinished = (object.mark.as_ref())
-            .is_some_and(|mark| world.memory.disabling.contains(&mark.anchor));
-        farewell(&object, unfinished, world.configuration).is_some()
-    }
+fn departs(world: &World<'_>, object: u32) -> bool {
+    let Some(object) = world.view.object(object) else {
+        return false;
+    };
+    let unfinished =
+        (object.mark.as_ref()).is_some_and(|mark| world.memory.disabling.contains(&mark.anchor));
+    farewell(&object, unfinished, world.configuration).is_some()
+}
 
-    /// Forgets what the memory knows of nobody's concern.
-    pub(super) fn forget(&self, world: &mut World<'_>) {
-        if !world.view.complete() {
-            return;
-        }
-        let view = &*world.view;
-        let ours = |anchor: &Anchor| !view.by_mark(anchor).is_empty();
-        let memory = &mut *world.memory;
-        for absences in memory.absences.values_mut() {
-            absences.retain(|anchor, _| ours(anchor));
-        }
-        memory.absences.retain(|_, absences| !absences.is_empty());
-        memory.anchor_changes.retain(|_, old| ours(old));
-        memory.disabling.retain(ours);
-        let known = |anchor: &Anchor| ours(anchor) || !world.spaces.by_anchor(anchor).is_empty();
-        memory.rewritten.retain(|anchor, _| known(anchor));
+/// Forgets what the memory knows of nobody's concern.
+pub(super) fn forget_all(world: &mut World<'_>) {
+    if !world.view.complete() {
+        return;
     }
+    let view = &*world.view;
+    let ours = |anchor: &Anchor| !view.by_mark(anchor).is_empty();
+    let memory = &mut *world.memory;
+    for absences in memory.absences.values_mut() {
+        absences.retain(|anchor, _| ours(anchor));
+    }
+    memory.absences.retain(|_, absences| !absences.is_empty());
+    memory.anchor_changes.retain(|_, old| ours(old));
+    memory.disabling.retain(ours);
+    let known = |anchor: &Anchor| ours(anchor) || !world.spaces.by_anchor(anchor).is_empty();
+    memory.rewritten.retain(|anchor, _| known(anchor));
 }
 
 fn set(objects: &mut BTreeSet<u32>, object: u32, into: bool) {

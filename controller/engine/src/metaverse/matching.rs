@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{CACHED, Metaverse, Stage, Standing, World, update::Work};
+use super::{CACHED, Metaverse, Stage, Standing, World, joining::tell_referrers, update::Work};
 use crate::{
     anchor::Anchor,
     difference::{difference, first_values},
@@ -54,11 +54,12 @@ impl Metaverse {
             let mut alone = Matches::default();
             self.find_alone(world, &mut alone, &identity);
             let keys = keys(&identity, alone.found.get(&identity.anchor), world);
+            let before = self.neighbours(slot);
             if self.keys_of(slot) != keys {
-                queue.extend(self.neighbours(slot));
                 self.set_keys(slot, &keys);
             }
-            queue.extend(self.neighbours(slot));
+            let others = before.into_iter().chain(self.neighbours(slot));
+            queue.extend(others.filter(|_| !planted(Fault::UniqueStale)));
             self.keep_identity(identity);
         }
         concerned
@@ -204,8 +205,8 @@ impl Metaverse {
         let members = u32::try_from(members.map_or(0, <[u32]>::len)).unwrap_or(u32::MAX);
         let old = self.state(slot);
         let new = (standing, object.unwrap_or(NONE), makeable);
-        if (old.standing, old.object, old.makeable) != new && !planted(Fault::ArrivalUnnoticed) {
-            work.references.extend(world.spaces.referrers(slot));
+        if (old.standing, old.object, old.makeable) != new {
+            tell_referrers(world, work, slot);
         }
         work.references.insert(slot);
         self.memberships = self.memberships.saturating_sub(old.members as usize) + members as usize;
@@ -243,9 +244,6 @@ impl Metaverse {
 
     /// Those who want or hold a value that this one wants or holds.
     pub(super) fn neighbours(&self, slot: u32) -> Vec<u32> {
-        if planted(Fault::UniqueStale) {
-            return Vec::new();
-        }
         let keys = self.keys_of(slot).into_iter();
         keys.flat_map(|key| self.keys.get(key))
             .filter(|other| *other != slot)

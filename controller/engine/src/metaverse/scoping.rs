@@ -90,13 +90,11 @@ impl Metaverse {
         let old = self.state(slot);
         let class = old.class;
         self.count(old.taken, class, old.unsupported, false);
-        let taken = match self.sets.iter().position(|set| *set == taken) {
-            Some(at) => at,
-            None => {
-                self.sets.push(taken);
-                self.sets.len() - 1
-            }
-        };
+        let known = self.sets.iter().position(|set| *set == taken);
+        let taken = known.unwrap_or_else(|| {
+            self.sets.push(taken);
+            self.sets.len() - 1
+        });
         let taken = u16::try_from(taken).unwrap_or_default();
         let (mut scope, mut unsupported) = (u16::MAX, None);
         self.aside.remove(&(Stage::Scope, slot));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Metaverse, World};
+use super::{Metaverse, World, leaving::forget_all};
 use crate::{
     anchor::Anchor,
     fault::{Fault, planted},
@@ -27,33 +27,36 @@ pub(super) struct Work {
     pub(super) disowned: BTreeMap<u32, u32>,
 }
 
+/// So many entries are taken at once when all are.
+const AT_ONCE: usize = 50_000;
+
 impl Metaverse {
     /// Brings everything up to date.
     pub(crate) fn update(&mut self, world: &mut World<'_>) {
         let journal = std::mem::take(&mut world.spaces.journal);
         let seen = std::mem::take(&mut world.view.seen);
         let remembered = std::mem::take(&mut self.remembered);
-        let mut work = Work::default();
+        let (mut work, mut looked_at) = (Work::default(), HashSet::new());
         if self.everything || seen.everything {
             *self = Self::new(self.recomputed);
             self.everything = false;
-            work.slots.extend(world.spaces.slots());
             world.view.disown();
             let ours: Vec<u32> = world.view.all_ours().map(|(handle, _)| handle).collect();
             work.objects.extend(ours);
             self.decide(world, &mut work);
-            self.forget(world);
+            forget_all(world);
+            looked_at.extend(self.everyone(world, &mut work));
         } else {
             work.slots = journal.slots;
             for name in &journal.names {
                 work.references.extend(world.spaces.linked(*name));
             }
-            self.respell(world, &journal.renamed, &mut work);
+            respell(world, &journal.renamed, &mut work);
             work.anchors = journal.anchors;
             work.anchors.extend(remembered);
             self.decide(world, &mut work);
         }
-        let mut looked_at: HashSet<u32> = work.slots.iter().copied().collect();
+        looked_at.extend(&work.slots);
         self.take_parts(world, &mut work);
         self.join(world, &mut work);
         if world.view.complete() {
@@ -65,7 +68,7 @@ impl Metaverse {
             }
             self.concern(world, &mut work);
             looked_at.extend(self.find(world, &mut work));
-            if !planted(Fault::MarkUnnoticed) && !seen.reborn.is_empty() {
+            if !seen.reborn.is_empty() {
                 let holders = world.view.referring_to(&seen.reborn);
                 let owners = holders
                     .into_iter()
@@ -81,19 +84,17 @@ impl Metaverse {
         world.spaces.forget_left();
     }
 
-    /// Filters and expressions may look at the text of a link; another one may now lead to whom was renamed.
-    fn respell(&self, world: &World<'_>, renamed: &BTreeSet<u32>, work: &mut Work) {
-        let spelled = |slot: &u32| {
-            let connector = world.spaces.connector_of(*slot);
-            let space = connector.and_then(|number| world.spaces.connector(number));
-            space.is_some_and(|space| !space.spelled.is_empty())
-        };
-        let renamed = renamed.iter().filter(|slot| spelled(slot));
-        let texts: Vec<u32> = renamed
-            .flat_map(|slot| world.spaces.referrers(*slot))
-            .chain(work.references.iter().copied().filter(spelled))
-            .collect();
-        work.slots.extend(texts);
+    /// All entries, some at a time: whom a stage concerns is kept by number only.
+    fn everyone(&mut self, world: &mut World<'_>, work: &mut Work) -> Vec<u32> {
+        work.slots.clear();
+        let all: Vec<u32> = world.spaces.slots().collect();
+        for some in all.chunks(AT_ONCE) {
+            work.slots.extend(some);
+            self.take_parts(world, work);
+            self.join(world, work);
+            work.anchors.clear();
+        }
+        all
     }
 
     /// Who has to do with the anchors and objects that changed.
@@ -114,4 +115,19 @@ impl Metaverse {
             .filter_map(|one| world.view.owner_of(*one));
         work.matches.extend(owners.collect::<Vec<_>>());
     }
+}
+
+/// Filters and expressions may look at the text of a link; another one may now lead to whom was renamed.
+fn respell(world: &World<'_>, renamed: &BTreeSet<u32>, work: &mut Work) {
+    let spelled = |slot: &u32| {
+        let connector = world.spaces.connector_of(*slot);
+        let space = connector.and_then(|number| world.spaces.connector(number));
+        space.is_some_and(|space| !space.spelled.is_empty())
+    };
+    let renamed = renamed.iter().filter(|slot| spelled(slot));
+    let texts: Vec<u32> = renamed
+        .flat_map(|slot| world.spaces.referrers(*slot))
+        .chain(work.references.iter().copied().filter(spelled))
+        .collect();
+    work.slots.extend(texts);
 }

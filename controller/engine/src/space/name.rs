@@ -25,7 +25,7 @@ struct Name {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    names: Vec<Name>,
+    all: Vec<Name>,
     free: Vec<u32>,
     index: Index,
     /// The texts of names that no entry has.
@@ -38,11 +38,11 @@ fn key(connector: u16, dn: &Dn) -> u64 {
 
 impl Names {
     fn get(&self, name: u32) -> Option<&Name> {
-        self.names.get(name as usize)
+        self.all.get(name as usize)
     }
 
     fn get_mut(&mut self, name: u32) -> Option<&mut Name> {
-        self.names.get_mut(name as usize)
+        self.all.get_mut(name as usize)
     }
 
     /// The number of a DN, if it has one.
@@ -73,8 +73,8 @@ impl Names {
             }
             name
         } else {
-            self.names.push(record);
-            u32::try_from(self.names.len() - 1).unwrap_or(NONE)
+            self.all.push(record);
+            u32::try_from(self.all.len() - 1).unwrap_or(NONE)
         };
         self.index.insert(short(hash), name);
         self.hang(name, parent.unwrap_or(NONE));

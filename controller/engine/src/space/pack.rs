@@ -143,14 +143,13 @@ impl<'a> Reader<'a> {
         Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
     }
 
-    /// The inner `None` is the anchor that is not there.
-    pub(crate) fn anchor(&mut self) -> Option<Option<Anchor>> {
-        Some(match self.byte()? {
-            0 => None,
+    /// An anchor, if one is there; what it is not is told by what follows.
+    pub(crate) fn anchor(&mut self) -> Option<Anchor> {
+        match self.byte()? {
             1 => Some(Anchor::Uuid(self.take(16)?.try_into().ok()?)),
             2 => Some(Anchor::Text(self.text()?.into())),
-            _ => return None,
-        })
+            _ => None,
+        }
     }
 }
 
@@ -209,7 +208,7 @@ pub(crate) fn rdn(packed: &[u8]) -> Option<&str> {
 
 fn read_head(reader: &mut Reader<'_>) -> Option<(EntryKind, Option<Anchor>, Option<Anchor>)> {
     let kind = *KINDS.get(usize::from(reader.byte()?))?;
-    Some((kind, reader.anchor()?, reader.anchor()?))
+    Some((kind, reader.anchor(), reader.anchor()))
 }
 
 /// `None` only for bytes that [`pack`] did not write.

@@ -321,6 +321,7 @@ impl Spaces {
         if paged {
             let generation = space.generation;
             space.former.insert(name, (slot, generation));
+            self.aliases.entry(slot).or_default().push(name);
         }
     }
 
@@ -388,17 +389,14 @@ impl Spaces {
         let (_, anchor, alternate) = super::pack::head(&before)?;
         let space = self.connectors.get_mut(usize::from(connector))?;
         space.displaced.remove(&slot);
-        let formers: Vec<u32> = (space.former.iter())
-            .filter(|(_, (holder, _))| *holder == slot)
-            .map(|(name, _)| *name)
-            .collect();
-        formers.iter().for_each(|name| {
+        let aliases = self.aliases.remove(&slot).unwrap_or_default();
+        aliases.iter().for_each(|name| {
             space.former.remove(name);
         });
         self.exchange(slot, &before, &[]);
-        let aliases = self.aliases.remove(&slot).unwrap_or_default();
-        for name in [name].into_iter().chain(aliases).chain(formers) {
-            if name == NONE {
+        for name in [name].into_iter().chain(aliases) {
+            let others = self.names.slot(name).is_some_and(|holder| holder != slot);
+            if name == NONE || others {
                 continue;
             }
             if self.names.slot(name) == Some(slot) {

@@ -397,8 +397,13 @@ impl Spaces {
         let old = space
             .former
             .extract_if(|_, (_, noticed)| *noticed < generation);
-        let old: Vec<u32> = old.map(|(name, _)| name).collect();
-        self.journal.names.extend(old);
+        let old: Vec<(u32, (u32, u32))> = old.collect();
+        for (name, (slot, _)) in old {
+            self.journal.names.insert(name);
+            if let Some(aliases) = self.aliases.get_mut(&slot) {
+                aliases.retain(|alias| *alias != name);
+            }
+        }
         for (slot, change) in deferred {
             let whole = self
                 .slots

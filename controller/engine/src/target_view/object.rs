@@ -125,7 +125,7 @@ fn read_head(reader: &mut Reader<'_>, words: &Words) -> Option<(Class, Option<Ma
         0 => None,
         owner => Some(Mark {
             owner: words.word(u32::try_from(owner - 1).ok()?)?.as_ref().into(),
-            anchor: reader.anchor()??,
+            anchor: reader.anchor()?,
         }),
     };
     Some((class, mark))

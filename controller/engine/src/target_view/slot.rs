@@ -126,7 +126,6 @@ pub(crate) fn written(
     };
     let user = operation.class == Class::User;
     match &operation.change {
-        Change::Create { .. } => Vec::new(),
         Change::Restore { mark, changes } | Change::Adopt { mark, changes } => {
             let immutable_id = user.then(|| operation.anchor.immutable_id());
             let mut slots = vec![
@@ -154,7 +153,8 @@ pub(crate) fn written(
             let slot = peer.map(|peer| (Slot::Member(peer), Held::Flag(joined)));
             slot.into_iter().collect()
         }
-        Change::SetManager { .. } => Vec::new(),
+        // A create makes a whole object; a manager that is not known is seen with the next read.
+        Change::Create { .. } | Change::SetManager { .. } => Vec::new(),
     }
 }
 

@@ -6,4 +6,5 @@ mod adoption;
 mod drift;
 mod evidence;
 mod rules;
+mod scale;
 mod world;
