@@ -310,10 +310,13 @@ fn operate(company: &mut Company, kind: u8, one: usize, other: usize) -> Vec<Cha
 fn content(directory: &Directory) -> BTreeMap<String, BTreeMap<String, BTreeSet<String>>> {
     let server = [
         "entryUUID",
+        "entryCSN",
+        "contextCSN",
         "createTimestamp",
         "modifyTimestamp",
         "structuralObjectClass",
         "objectGUID",
+        "parentGUID",
         "objectSid",
         "instanceType",
         "objectCategory",
