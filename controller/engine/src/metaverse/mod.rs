@@ -219,6 +219,11 @@ impl Metaverse {
         self.orphans.contains(&object)
     }
 
+    /// Objects that may turn out to be an identity's.
+    pub(crate) fn claims(&self, slot: u32) -> &[u32] {
+        self.claims.get(&slot).map_or(&[], Vec::as_slice)
+    }
+
     /// The identity with this anchor of its own.
     pub(crate) fn identity_of(&self, spaces: &Spaces, anchor: &Anchor) -> Option<u32> {
         let mut found = spaces.by_anchor(anchor).into_iter();
@@ -299,7 +304,7 @@ impl Metaverse {
 }
 
 /// The scopes of a connector by name, with what their rules are.
-fn ruled<'a>(
+pub(crate) fn ruled<'a>(
     configuration: &'a Configuration,
     decided: &'a [Option<Decided>],
     connector: &str,

@@ -5,6 +5,7 @@
 mod docs;
 mod drift;
 mod examples;
+mod explain;
 mod field;
 mod folder;
 mod tables;
