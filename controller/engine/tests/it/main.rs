@@ -5,6 +5,7 @@
 mod adoption;
 mod drift;
 mod evidence;
+mod explain;
 mod rules;
 mod scale;
 mod world;

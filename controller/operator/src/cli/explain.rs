@@ -66,7 +66,7 @@ pub(super) fn run(args: ExplainArgs) -> anyhow::Result<ExitCode> {
     }
     let asked = syncs(&manifests.world, kind, name)?;
     manifests.world.syncs.retain(|key, _| asked.contains(key));
-    let results = look(manifests, folder.secrets, from, Some(question))?;
+    let results = look(manifests, from, Some(question))?;
     show(&object, results, output.output)
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use plumbline_engine::explain::Question;
 use tokio_util::sync::CancellationToken;
 
-use super::block_on;
+use super::{SecretsArgs, block_on};
 use crate::{
     directory_sync::{Report, recorded},
     folder_run::FolderRun,
@@ -22,6 +22,8 @@ use crate::{
 /// What is looked at.
 #[derive(Clone, Debug, Args)]
 pub(super) struct LookArgs {
+    #[command(flatten)]
+    secrets: SecretsArgs,
     /// State folder of the sync that runs elsewhere, only read: for absences, refusals and times that it knows already
     #[arg(long, value_name = "DIR", env = "PLUMBLINE_STATE")]
     state: Option<PathBuf>,
@@ -36,14 +38,17 @@ pub(super) type Results = BTreeMap<Key, Result<Report, Problem>>;
 /// Plans every sync once, and asks the plans the question. Nothing is written anywhere.
 pub(super) fn look(
     manifests: Manifests,
-    secrets: Option<PathBuf>,
     from: LookArgs,
     question: Option<Question>,
 ) -> anyhow::Result<Results> {
-    let LookArgs { state, world } = from;
+    let LookArgs {
+        secrets,
+        state,
+        world,
+    } = from;
     match world {
         Some(file) => offline(&manifests, state, &file, question.as_ref()),
-        None => block_on(online(manifests, secrets, state, question)),
+        None => block_on(online(manifests, secrets.secrets, state, question)),
     }
 }
 

@@ -47,7 +47,7 @@ enum Command {
     Tenant(tenant::TenantCommand),
 }
 
-/// Where manifests and secrets are.
+/// Where manifests are.
 #[derive(Clone, Debug, Args)]
 pub struct FolderArgs {
     /// Folder of manifests, read with its subfolders
@@ -58,12 +58,17 @@ pub struct FolderArgs {
         env = "PLUMBLINE_FOLDER"
     )]
     pub folder: PathBuf,
-    /// Folder of Secrets, laid out as mounted: one folder a Secret, one file a key
-    #[arg(long, value_name = "DIR", env = "PLUMBLINE_SECRETS")]
-    pub secrets: Option<PathBuf>,
     /// Namespace of manifests that name none
     #[arg(long, default_value = "default", env = "PLUMBLINE_NAMESPACE")]
     pub namespace: String,
+}
+
+/// Where secrets are.
+#[derive(Clone, Debug, Args)]
+pub struct SecretsArgs {
+    /// Folder of Secrets, laid out as mounted: one folder a Secret, one file a key
+    #[arg(long, value_name = "DIR", env = "PLUMBLINE_SECRETS")]
+    pub secrets: Option<PathBuf>,
 }
 
 /// How a result is printed.

@@ -41,7 +41,7 @@ pub(super) fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         "`{}` holds no DirectorySync; there is nothing to plan",
         folder.folder.display()
     );
-    show(look(manifests, folder.secrets, from, None)?, output.output)
+    show(look(manifests, from, None)?, output.output)
 }
 
 /// Prints plans, and gives the exit code.

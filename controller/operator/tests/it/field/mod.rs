@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const BASE: &str = "dc=corp,dc=example,dc=com";
-const READER: &str = "cn=reader,dc=corp,dc=example,dc=com";
+pub(crate) const READER: &str = "cn=reader,dc=corp,dc=example,dc=com";
 
 /// A directory, a tenant with the mark defined, and the folder of secrets for both.
 pub(crate) struct Lab {
