@@ -1,6 +1,6 @@
 //! What a change feed loses with a success code, the complete comparison finds, and counts by cause.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use plumbline::{folder_run::FolderRun, world::Kind};
 use plumbline_crds::Mode;
@@ -11,7 +11,6 @@ use plumbline_lab::{
     },
 };
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     field::{Lab, READER, scope, sync},
@@ -55,29 +54,26 @@ async fn what_the_feed_loses_is_found_by_the_complete_comparison_and_counted_by_
     let mut company = Company::generate(5, 12, Dialect::ActiveDirectory);
     let mut config = Config::new(Profile::Ad, &company.base_dn());
     config.entries = company.entries();
-    config.accounts = vec![Account::reader(READER, "secret").seeing_deleted()];
+    config.accounts = vec![
+        Account::reader(READER, "secret")
+            .seeing_deleted()
+            .replicating(),
+    ];
     let domain = Directory::start(config).await.unwrap();
     let lab = Lab::start(vec![]).await;
     lab.secret("domain-ca", &[("ca.crt", domain.ca_pem())]);
     let changes = json!({
         "servers": [domain.ldaps_url()],
         "tls": {"caRef": {"name": "domain-ca"}},
-        "changes": {"detect": "DirSync"},
+        "changes": {"detect": "DirSync", "verify": "1s"},
     });
-    let mut manifests = Lab::manifests(&[
+    let resources = [
         lab.connector("corp", changes),
         lab.tenant("lab", json!({})),
         scope("all", json!({})),
         sync("all", json!({})),
-    ]);
-    // Nobody may write less than a minute.
-    for connector in manifests.world.connectors.values_mut() {
-        let verify = plumbline_crds::Duration::from_secs(1);
-        Arc::make_mut(connector).spec.changes.verify = verify;
-    }
-    let (stop, secrets) = (CancellationToken::new(), Some(lab.secrets()));
-    let mode = Some(Mode::Plan);
-    let run = FolderRun::start(manifests, secrets, None, mode, None, stop.clone());
+    ];
+    let (run, stop) = lab.begin(&resources, Some(Mode::Plan));
     run.first_cycle().await;
     let total = |value: &Value| {
         let causes = ["arrived", "changed", "renamed", "left"].map(|cause| value[cause].as_i64());
