@@ -4,6 +4,7 @@ use plumbline_engine::{
     configuration::{Adopt, Include},
     dn::Written,
     drift::DriftPolicy,
+    entry::{Class, EntryKind},
     explain::{AttributeState, Explanation, Leaving, Participation, Question},
     operation::{ChangeKind, Outcome},
     plan::Plan,
@@ -193,4 +194,42 @@ fn who_is_named_as_member_and_manager_and_takes_no_part_is_told() {
     let members = told(&world, &plan, 3).members.unwrap();
     assert_eq!((members.named, members.left_out_count), (2, 1));
     assert_eq!(members.left_out[0].anchor, Some(anchor(5)));
+}
+
+#[test]
+fn what_the_target_cannot_hold_and_what_lies_among_the_deleted_items_is_told() {
+    let mut world = World::new(Adopt::Report);
+    let mut settings = configuration(Adopt::Report);
+    settings.scopes[0].classes.insert(Class::Contact);
+    world.engine.configure(settings);
+    let contact = world.person(1, "partner@x.test");
+    contact.kind = EntryKind::Contact;
+    world.person(2, "bob@x.test");
+    world.deleted = vec![ours(2, "bob@x.test")];
+    let plan = world.plan(0);
+    let contact = told(&world, &plan, 1);
+    assert_eq!(contact.participation, Participation::Unsupported);
+    assert!(contact.operations.is_empty() && contact.attributes.is_empty());
+    let returner = told(&world, &plan, 2);
+    let held = returner.target.as_ref().unwrap();
+    assert!(held.ours && !held.live);
+    assert_eq!(returner.operations[0].change.kind(), ChangeKind::Restore);
+    assert_eq!(returner.leaving, None);
+    // By his sign-in name, too.
+    let named = world.engine.explain(&Question::new("Bob@x.test"), &plan);
+    assert_eq!(named, [returner]);
+}
+
+#[test]
+fn an_entry_of_another_connector_is_not_meant_where_one_is_named() {
+    let mut world = World::new(Adopt::Report);
+    world.person(1, "ada@x.test");
+    let plan = world.plan(0);
+    let mut question = Question::new("uid=U1, ou=staff, dc=x");
+    question.connector = Some("corp".into());
+    question.scope = Some("another".into());
+    let all = world.engine.explain(&question, &plan);
+    assert_eq!((all.len(), all[0].scopes.len()), (1, 0));
+    question.connector = Some("elsewhere".into());
+    assert!(world.engine.explain(&question, &plan).is_empty());
 }

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -42,7 +42,8 @@ fn manifests(folder: &Path) {
     });
     let entra = json!({
         "tenantId": "6f1c0000-0000-4000-8000-000000000000", "clientId": "0d3e0000-0000-4000-8000-000000000000",
-        "auth": {"clientSecret": secret("app")},
+        "auth": {"clientSecret": secret("app")}, "cloud": "Custom",
+        "endpoints": {"authority": "https://127.0.0.1:9", "graph": "https://127.0.0.1:9"},
     });
     let scope = json!({"connectorRef": {"name": "corp"}, "include": [{"everything": {}}]});
     let sync = json!({"tenantRef": {"name": "cloud"}, "scopes": [{"name": "all"}]});
@@ -57,6 +58,21 @@ fn manifests(folder: &Path) {
     for (at, resource) in all.iter().enumerate() {
         fs::write(folder.join(format!("{at}.yaml")), resource.to_string()).unwrap();
     }
+}
+
+/// Secrets that nobody takes.
+fn secrets() -> tempfile::TempDir {
+    let secrets = tempfile::tempdir().unwrap();
+    for (file, value) in [
+        ("bind/username", "cn=x"),
+        ("bind/password", "x"),
+        ("app/clientSecret", "x"),
+    ] {
+        let file = secrets.path().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, value).unwrap();
+    }
+    secrets
 }
 
 #[test]
@@ -77,7 +93,7 @@ fn each_flag_of_a_look_without_network_changes_what_is_said() {
             1,
             "| file | resource | field | message |",
         ),
-        (&["mappings"], 1, "SyncScope"),
+        (&["mappings"], 1, "CloudTenant `cloud` does not exist"),
         (&["mappings", team[0], team[1]], 0, "TARGET"),
         (
             &["mappings", team[0], team[1], "--output", "json"],
@@ -98,24 +114,31 @@ fn each_flag_of_a_look_without_network_changes_what_is_said() {
     let empty = tempfile::tempdir().unwrap();
     let (exit, text) = said(plumbline(&["validate"], empty.path()));
     assert_eq!((exit, text.trim()), (Some(0), "0 resources are valid"));
-    for arguments in [
-        &["plan"][..],
+    let secrets = secrets();
+    let secrets = secrets.path().to_str().unwrap();
+    let looks: [&[&str]; 3] = [
+        &["plan"],
         &["explain", "dsync/all", "uid=ada,dc=x"],
         &["tenant", "init"],
-    ] {
-        // The namespace decides which resources are a sync's; the secrets, whether the network is tried.
-        let (exit, text) = said(plumbline(
-            &[arguments, &["--namespace", "other"]].concat(),
-            folder.path(),
-        ));
-        assert_eq!(exit, Some(1), "{arguments:?}: {text}");
-        let reason = if arguments[0] == "tenant" {
-            "SecretNotFound"
-        } else {
-            "DependencyNotReady"
+    ];
+    for arguments in looks {
+        let of_tenant = arguments[0] == "tenant";
+        let (missing, unreachable) = match of_tenant {
+            true => ("SecretNotFound", "TargetUnreachable"),
+            false => ("DependencyNotReady", "ServerUnreachable"),
         };
-        assert!(text.contains(reason), "{arguments:?}: {text}");
+        let cases: [(&[&str], &str); 3] = [
+            (&[], missing),
+            (&team, "SecretNotFound"),
+            (&[team[0], team[1], "--secrets", secrets], unreachable),
+        ];
+        for (more, reason) in cases {
+            let (exit, text) = said(plumbline(&[arguments, more].concat(), folder.path()));
+            assert_eq!(exit, Some(1), "{arguments:?} {more:?}: {text}");
+            assert!(text.contains(reason), "{arguments:?} {more:?}: {text}");
+        }
     }
+    // The NAME of a tenant.
     let mut named = plumbline(&["tenant", "init"], folder.path());
     named.arg("another");
     assert!(said(named).1.contains("holds no such CloudTenant"));
@@ -155,16 +178,7 @@ fn start(mut command: Command) -> Running {
 fn each_flag_of_the_loop_over_a_folder_changes_what_it_does() {
     let folder = tempfile::tempdir().unwrap();
     manifests(folder.path());
-    let secrets = tempfile::tempdir().unwrap();
-    for (file, value) in [
-        ("bind/username", "cn=x"),
-        ("bind/password", "x"),
-        ("app/clientSecret", "x"),
-    ] {
-        let file = secrets.path().join(file);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, value).unwrap();
-    }
+    let secrets = secrets();
     let of_connector = |line: &str| line.contains("directory not read");
     let without = line(
         &mut start(plumbline(&["sync"], folder.path())),
@@ -193,12 +207,18 @@ fn each_flag_of_the_loop_over_a_folder_changes_what_it_does() {
     assert_eq!(with["reason"], "ServerUnreachable", "{with}");
     assert_eq!(with["span"]["namespace"], "team", "{with}");
     assert!(state.is_dir() && record.is_file());
-    // Louder, the first line is none of a warning.
-    let first = line(
-        &mut start(plumbline(&["sync", "--log-level", "debug"], folder.path())),
-        |_| true,
-    );
-    assert!(first.contains("DEBUG") || first.contains("INFO"), "{first}");
+    // What is printed says that the warning was due, and with this level it is not logged.
+    let mut command = plumbline(&["sync", "--log-level", "error"], folder.path());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut quiet = Running(command.spawn().unwrap());
+    let told = BufReader::new(quiet.0.stdout.take().unwrap()).lines();
+    let mut told = told.map_while(Result::ok);
+    assert!(told.any(|line| line.contains("SecretNotFound")));
+    quiet.0.kill().unwrap();
+    let mut logged = String::new();
+    let mut error = quiet.0.stderr.take().unwrap();
+    error.read_to_string(&mut logged).unwrap();
+    assert!(!logged.contains("directory not read"), "{logged}");
 }
 
 /// What an API server was asked: method, path, body.
@@ -224,7 +244,19 @@ async fn answer(State(asked): State<Asked>, method: Method, uri: Uri, body: Byte
         let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404, "message": "none"});
         return (StatusCode::NOT_FOUND, axum::Json(status)).into_response();
     }
-    let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": []});
+    let mut items = Vec::new();
+    if path.ends_with("/north/cloudtenants") {
+        // Whoever looks after a tenant holds its Lease.
+        let spec = json!({"entra": {
+            "tenantId": "6f1c0000-0000-4000-8000-000000000000", "clientId": "0d3e0000-0000-4000-8000-000000000000",
+            "auth": {"clientSecret": {"secretRef": {"name": "app"}}}, "cloud": "Global",
+        }});
+        items.push(json!({
+            "apiVersion": "plumbline.dev/v1alpha1", "kind": "CloudTenant", "spec": spec,
+            "metadata": {"name": "cloud", "namespace": "north", "uid": "1", "resourceVersion": "1", "generation": 1},
+        }));
+    }
+    let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items});
     axum::Json(list).into_response()
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::SignedDuration;
 use plumbline::{
     directory_sync::{Report, recorded},
     folder_run::FolderRun,
@@ -18,6 +19,7 @@ use plumbline_engine::{
     explain::{Desired, Question},
     mapping::Mapped,
     operation::Change as Operation,
+    quarantine::Quarantined,
     target::Changes,
 };
 use plumbline_lab::{
@@ -122,10 +124,11 @@ impl Recorded {
         command.output().unwrap()
     }
 
+    /// `KIND/NAME OBJECT` and more.
     fn explain(&self, resource: &str, object: &str, more: &[&str]) -> Said {
         let all = [&["explain", resource, object], more].concat();
         let text = self.run(&all);
-        let json = self.run(&[&all[..], &["-o", "json"]].concat());
+        let json = self.run(&[&all[..], &["--output", "json"]].concat());
         assert_eq!(text.status.code(), json.status.code());
         let values: Value = serde_json::from_slice(&json.stdout).unwrap_or_default();
         let said = [&text.stdout[..], &text.stderr].concat();
@@ -165,7 +168,12 @@ fn world_of_causes() -> Vec<Entry> {
 async fn each_cause_of_being_in_or_out_is_told() {
     let told = |report: &Report| {
         let plan = report.plan.as_ref();
-        plan.is_some_and(|plan| plan.quarantine.len() == 2)
+        // A while ago, so that it can be told from the time of another look.
+        let old = |one: &Quarantined| {
+            let age = report.last_sync.map(|at| at.duration_since(one.since));
+            age > Some(SignedDuration::from_millis(500))
+        };
+        plan.is_some_and(|plan| plan.quarantine.iter().filter(|one| old(one)).count() == 2)
     };
     let gone = |lab: &Lab| drop(lab.directory.apply(&Change::Delete { dn: staff(6) }));
     let recorded = Recorded::of(world_of_causes(), json!({}), gone, told).await;
@@ -355,6 +363,16 @@ async fn each_cause_of_being_in_or_out_is_told() {
         since(&gone)
     );
     assert_eq!(files(), before, "the state of another process is only read");
+
+    let quarantined = |more: &[&str]| {
+        let output = recorded.run(&[&["plan", "--output", "json"], more].concat());
+        let plans: Value = serde_json::from_slice(&output.stdout).unwrap();
+        plans[0]["quarantine"].clone()
+    };
+    let with_state = quarantined(&["--state", state.to_str().unwrap()]);
+    assert_ne!(with_state, quarantined(&[]), "since when is known there");
+    let markdown = recorded.run(&["explain", "dsync/all", &staff(1), "--output", "markdown"]);
+    assert!(markdown.stdout.starts_with(b"```text\n") && markdown.stdout.ends_with(b"```\n"));
 
     // A resource that a sync uses narrows the look; one that none uses, or that is not there, is an error.
     assert_eq!(

@@ -96,8 +96,10 @@ fn existing() -> BTreeMap<&'static str, BTreeSet<String>> {
     flags(&command, "", existing.entry("flags").or_default());
     let metrics = plumbline::telemetry::metrics::Metrics::default();
     let metrics = metrics.described().iter();
-    let metrics = metrics.map(|metric| format!("plumbline_{}", metric.name));
-    existing.insert("metrics", metrics.collect());
+    existing.insert(
+        "metrics",
+        metrics.map(|metric| metric.name.to_owned()).collect(),
+    );
     existing
 }
 
