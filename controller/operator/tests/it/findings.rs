@@ -4,16 +4,11 @@ use std::time::Duration;
 
 use plumbline::{folder_run::FolderRun, world::Kind};
 use plumbline_crds::Mode;
-use plumbline_lab::{
-    company::{Company, Dialect},
-    directory::{
-        Account, Attribute, Change, Config, Directory, Fault, Modification, Operation, Profile,
-    },
-};
+use plumbline_lab::directory::{Attribute, Change, Modification, Operation};
 use serde_json::{Value, json};
 
 use crate::{
-    field::{Lab, READER, scope, sync},
+    field::{BASE, Lab, person, scope, staff, sync},
     metrics::value,
 };
 
@@ -42,6 +37,12 @@ async fn verified(run: &FolderRun, expected: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
+/// What the next comparison finds.
+async fn compared(run: &FolderRun) -> Value {
+    let before = verified(run, Value::is_object).await["time"].clone();
+    verified(run, |value| value["time"] != before).await
+}
+
 /// The value of a metric with this label.
 fn metric(run: &FolderRun, name: &str, label: &str) -> f64 {
     let text = run.metrics.encode().unwrap();
@@ -51,24 +52,11 @@ fn metric(run: &FolderRun, name: &str, label: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_feed_loses_is_found_by_the_complete_comparison_and_counted_by_cause() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let mut company = Company::generate(5, 12, Dialect::ActiveDirectory);
-    let mut config = Config::new(Profile::Ad, &company.base_dn());
-    config.entries = company.entries();
-    config.accounts = vec![
-        Account::reader(READER, "secret")
-            .seeing_deleted()
-            .replicating(),
-    ];
-    let domain = Directory::start(config).await.unwrap();
-    let lab = Lab::start(vec![]).await;
-    lab.secret("domain-ca", &[("ca.crt", domain.ca_pem())]);
-    let changes = json!({
-        "servers": [domain.ldaps_url()],
-        "tls": {"caRef": {"name": "domain-ca"}},
-        "changes": {"detect": "DirSync", "verify": "1s"},
-    });
+    let mut entries: Vec<_> = (1..=3).map(|number| person(number, "Staff")).collect();
+    entries.push(person(4, "Partners"));
+    let lab = Lab::start(entries).await;
     let resources = [
-        lab.connector("corp", changes),
+        lab.connector("corp", json!({"changes": {"verify": "1s"}})),
         lab.tenant("lab", json!({})),
         scope("all", json!({})),
         sync("all", json!({})),
@@ -83,42 +71,42 @@ async fn what_the_feed_loses_is_found_by_the_complete_comparison_and_counted_by_
     assert_eq!(total(&first), Some(0), "{first}");
     assert!(first["time"].is_string());
 
-    let person = *company.people().keys().next().unwrap();
-    let (unit, _) = company.units().iter().last().unwrap();
-    let unit = *unit;
     let told = Change::Modify {
-        dn: company.dn(person).unwrap(),
+        dn: staff(1),
         modifications: vec![Modification {
             operation: Operation::Replace,
-            attribute: Attribute::new("department", ["Unheard of"]),
+            attribute: Attribute::new("title", ["Unheard of"]),
         }],
     };
+    let moved = Change::Rename {
+        dn: staff(2),
+        new_rdn: "uid=p2".into(),
+        delete_old_rdn: true,
+        new_superior: Some(format!("ou=Partners,{BASE}")),
+    };
     let cases = [
-        ("changed", vec![told]),
-        ("arrived", company.hire(unit).unwrap().1),
-        ("renamed", company.rename_unit(unit, "Elsewhere").unwrap()),
-        ("left", company.leave(person).unwrap()),
+        ("changed", told),
+        ("arrived", Change::Add(person(5, "Staff"))),
+        ("renamed", moved),
+        ("left", Change::Delete { dn: staff(3) }),
     ];
-    for (cause, changes) in cases {
+    for (cause, change) in cases {
         let before = metric(&run, "directory_findings_total", cause);
-        domain.inject(Fault::MissingEntries(1000));
-        domain.apply_all(&changes).unwrap();
+        lab.directory
+            .with_store(|store| store.apply_untold(&change))
+            .unwrap();
         let found = verified(&run, |value| value[cause].as_i64() > Some(0)).await;
-        if cause == "changed" {
-            assert_eq!(total(&found), Some(1), "{found}");
-        }
+        assert_eq!(total(&found), Some(1), "{cause}: {found}");
         let now = metric(&run, "directory_findings_total", cause);
-        assert!(now > before, "{cause}: {now}");
+        assert!((now - before - 1.0).abs() < f64::EPSILON, "{cause}: {now}");
     }
     // What the feed tells is no finding.
-    let quiet = |value: &Value| total(value) == Some(0);
-    verified(&run, quiet).await;
-    let compared = metric(&run, "directory_listings_total", "verify");
-    domain.apply_all(&company.hire(unit).unwrap().1).unwrap();
-    let mut statuses = run.host.statuses();
-    while metric(&run, "directory_listings_total", "verify") < compared + 2.0 {
-        statuses.changed().await.unwrap();
-        let found = verified(&run, Value::is_object).await;
+    compared(&run).await;
+    lab.directory
+        .apply(&Change::Add(person(6, "Staff")))
+        .unwrap();
+    for _ in 0..2 {
+        let found = compared(&run).await;
         assert_eq!(total(&found), Some(0), "{found}");
     }
     let first = metric(&run, "directory_listings_total", "first");
