@@ -159,7 +159,7 @@ fn law_9_one_bad_object_neither_stops_the_others_nor_disappears() {
 
 #[test]
 fn an_explanation_has_the_plan_s_operations_and_the_desired_values_of_every_object() {
-    if let Err(error) = search(&[Law::Explained], 150) {
+    if let Err(error) = search(&[Law::Explained], 80) {
         panic!("{error}");
     }
 }

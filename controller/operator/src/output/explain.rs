@@ -284,12 +284,17 @@ fn verdict(class: Option<Class>, verdict: &Verdict) -> (&'static str, String, Ve
 
 /// What a rule that holds says.
 fn rule(rule: &Rule) -> String {
-    let via = match rule.via.as_slice() {
-        [] => String::new(),
-        groups => {
-            let groups: Vec<String> = groups.iter().map(|dn| format!("`{}`", plain(dn))).collect();
-            format!(", by way of {}", groups.join(" and "))
-        }
+    let other = |dn: &&String| rule.dn.as_ref() != Some(dn);
+    let via: Vec<String> = rule
+        .via
+        .iter()
+        .filter(other)
+        .map(|dn| format!("`{}`", plain(dn)))
+        .collect();
+    let via = if via.is_empty() {
+        String::new()
+    } else {
+        format!(", by way of {}", via.join(" and "))
     };
     match &rule.include {
         Include::Everything => "everything is included".to_owned(),
@@ -451,27 +456,23 @@ fn obstacles(page: &mut Page, explanation: &Explanation) {
     leaving(page, explanation);
 }
 
+/// Why an object stays although nobody who takes part has it, and what is known of its absence.
 fn leaving(page: &mut Page, explanation: &Explanation) {
-    let why = match &explanation.leaving {
-        None | Some(Leaving::Leaves | Leaving::Done) => None,
-        Some(Leaving::Unproven { missing, wake }) => Some(match wake {
-            Some(wake) => format!("{missing}; more may be known at {wake:.0}"),
-            None => missing.clone(),
-        }),
-        Some(Leaving::Unsettled) => Some(
-            "a scope is unsettled, or a directory was not read to its end: nobody leaves because of that".to_owned(),
-        ),
-        Some(Leaving::Kept) => {
-            Some("an entry that is set aside, or whose anchor has changed, keeps it".to_owned())
+    let stays = match &explanation.leaving {
+        Some(Leaving::Unsettled) => {
+            "a scope is unsettled, or a directory was not read to its end; nobody leaves while that is so"
         }
+        Some(Leaving::Kept) => "an entry that is set aside, or whose anchor has changed, keeps it",
+        _ => "",
     };
-    if why.is_none() && explanation.absences.is_empty() {
+    if !stays.is_empty() {
+        page.heading("WHY ITS OBJECT STAYS");
+        page.line(2, stays);
+    }
+    if explanation.absences.is_empty() {
         return;
     }
     page.heading("EVIDENCE OF ABSENCE");
-    if let Some(why) = why {
-        page.line(2, &format!("stays: {}", plain(&why)));
-    }
     for absence in &explanation.absences {
         let time = |at: Option<jiff::Timestamp>| {
             at.map_or_else(|| "never".to_owned(), |at| format!("{at:.0}"))
@@ -496,6 +497,9 @@ fn leaving(page: &mut Page, explanation: &Explanation) {
                 time(absence.searched),
             ),
         );
+    }
+    if let Some(Leaving::Unproven { wake: Some(at), .. }) = &explanation.leaving {
+        page.line(2, &format!("more may be known at {at:.0}"));
     }
 }
 
@@ -562,7 +566,7 @@ fn attributes(page: &mut Page, explanation: &Explanation) {
     }
     page.heading("ATTRIBUTES");
     for attribute in &shown {
-        one_attribute(page, attribute);
+        one_attribute(page, attribute, explanation.target.is_some());
     }
     if all.len() > shown.len() {
         page.line(
@@ -583,7 +587,7 @@ fn says_something(attribute: &Attribute) -> bool {
     !empty || attribute.held.is_some() || attribute.planned.is_some()
 }
 
-fn one_attribute(page: &mut Page, attribute: &Attribute) {
+fn one_attribute(page: &mut Page, attribute: &Attribute, exists: bool) {
     let desired = match &attribute.desired {
         Desired::Mapped(Mapped::Value(one)) => value(one),
         Desired::Mapped(Mapped::Nothing) => "no value".to_owned(),
@@ -610,7 +614,7 @@ fn one_attribute(page: &mut Page, attribute: &Attribute) {
         28,
         &format!("{desired}  ({state})"),
     );
-    if attribute.state != AttributeState::InStep {
+    if exists && attribute.state != AttributeState::InStep {
         let held = attribute
             .held
             .as_ref()

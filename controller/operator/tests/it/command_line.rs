@@ -123,9 +123,10 @@ fn each_flag_of_a_look_without_network_changes_what_is_said() {
     ];
     for arguments in looks {
         let of_tenant = arguments[0] == "tenant";
-        let (missing, unreachable) = match of_tenant {
-            true => ("SecretNotFound", "TargetUnreachable"),
-            false => ("DependencyNotReady", "ServerUnreachable"),
+        let (missing, unreachable) = if of_tenant {
+            ("SecretNotFound", "TargetUnreachable")
+        } else {
+            ("DependencyNotReady", "ServerUnreachable")
         };
         let cases: [(&[&str], &str); 3] = [
             (&[], missing),

@@ -23,18 +23,10 @@ async fn verified(run: &FolderRun, expected: impl Fn(&Value) -> bool) -> Value {
         found.map_or(Value::Null, |(_, status)| status["verified"].clone())
     };
     let wait = statuses.wait_for(|statuses| expected(&of(statuses)));
-    match tokio::time::timeout(LIMIT, wait).await {
-        Ok(statuses) => of(&statuses.unwrap()),
-        Err(_) => panic!(
-            "{}",
-            run.host
-                .statuses()
-                .borrow()
-                .values()
-                .map(|status| format!("{status:#}"))
-                .collect::<String>()
-        ),
-    }
+    let found = tokio::time::timeout(LIMIT, wait).await;
+    let found = found.map(|statuses| of(&statuses.unwrap()));
+    assert!(found.is_ok(), "{:#?}", run.host.statuses().borrow());
+    found.unwrap()
 }
 
 /// What the next comparison finds.
@@ -67,7 +59,7 @@ async fn what_the_feed_loses_is_found_by_the_complete_comparison_and_counted_by_
         let causes = ["arrived", "changed", "renamed", "left"].map(|cause| value[cause].as_i64());
         causes.into_iter().sum::<Option<i64>>()
     };
-    let first = verified(&run, |value| value.is_object()).await;
+    let first = verified(&run, Value::is_object).await;
     assert_eq!(total(&first), Some(0), "{first}");
     assert!(first["time"].is_string());
 
