@@ -218,6 +218,10 @@ pub struct DirectoryConnectorStatus {
     /// What the last complete read held, before any scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<DirectoryCounts>,
+    /// The last complete comparison (`spec.changes.verify`), and how many entries it found of which the change feed had missed something; absent
+    /// until there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Comparison>,
     /// When the last complete read ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_read_time: Option<Time>,
@@ -245,6 +249,26 @@ pub struct ChangeFeed {
     /// What decided: the feed's promise, and what is missing for a better one.
     #[schemars(length(max = 1024))]
     pub why: String,
+}
+
+/// What a complete comparison found that the change feed had missed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// When it ended.
+    pub time: Time,
+    /// Entries that were not known.
+    #[schemars(range(min = 0))]
+    pub arrived: i64,
+    /// Entries with other values.
+    #[schemars(range(min = 0))]
+    pub changed: i64,
+    /// Entries with another DN.
+    #[schemars(range(min = 0))]
+    pub renamed: i64,
+    /// Entries that are not there any more, or that the account no longer sees.
+    #[schemars(range(min = 0))]
+    pub left: i64,
 }
 
 /// What a directory holds, by class.

@@ -14,6 +14,7 @@ use crate::{
     draft, drift,
     entry::{Class, EntryKind},
     exclusion::EXCLUSION_ATTRIBUTES,
+    explain::{self, Explanation, Question},
     expression::Expression,
     fault::{Fault, planted},
     filter::Filter,
@@ -306,6 +307,20 @@ impl Engine {
         let wake = drafted.wake.into_iter().chain(self.retry);
         let wake = wake.chain(self.metaverse.next_moment());
         (drafted.plan, wake.filter(|at| *at > now).min())
+    }
+
+    /// Everything that is known of one object and why the plan has what it has of it; `plan` is the last one that [`Self::plan`] gave.
+    /// One explanation for each entry, or object of ours without one, that the question fits; none changes anything.
+    pub fn explain(&self, question: &Question, plan: &Plan) -> Vec<Explanation> {
+        let look = explain::Look {
+            configuration: &self.configuration,
+            spaces: &self.spaces,
+            view: &self.view,
+            memory: &self.memory,
+            metaverse: &self.metaverse,
+            plan,
+        };
+        look.answer(question)
     }
 
     /// These operations are about to be sent. A disable has two halves (block sign-in, revoke the sessions): one that is interrupted

@@ -13,6 +13,7 @@ pub mod drift;
 pub mod engine;
 pub mod entry;
 pub mod exclusion;
+pub mod explain;
 pub mod expression;
 mod fault;
 pub mod filter;

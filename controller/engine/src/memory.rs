@@ -109,8 +109,5 @@ impl Memory {
 
 /// One text for all spellings of what was written.
 pub(crate) fn canonical(written: &Written) -> String {
-    match written {
-        Written::Dn(dn) => dn.to_string(),
-        Written::Guid(guid) => format!("<GUID={guid}>"),
-    }
+    written.to_string()
 }

@@ -20,6 +20,7 @@ use crate::world::Key;
 #[derive(Debug, Default)]
 pub struct StateFolder {
     folder: Option<PathBuf>,
+    read_only: bool,
     written: Mutex<BTreeMap<Key, Vec<u8>>>,
 }
 
@@ -27,7 +28,16 @@ impl StateFolder {
     pub fn new(folder: Option<PathBuf>) -> Self {
         Self {
             folder,
-            written: Mutex::default(),
+            ..Self::default()
+        }
+    }
+
+    /// The folder of a process that runs elsewhere: nothing is ever written into it.
+    pub fn read_only(folder: Option<PathBuf>) -> Self {
+        Self {
+            folder,
+            read_only: true,
+            ..Self::default()
         }
     }
 
@@ -71,7 +81,9 @@ impl StateFolder {
 
     /// Keeps the memory of a sync, by writing a new file and renaming it. A full disk is reported and does not stop the sync.
     pub fn save(&self, key: &Key, memory: &Memory) {
-        let Some(file) = self.file(key) else { return };
+        let Some(file) = self.file(key).filter(|_| !self.read_only) else {
+            return;
+        };
         let bytes = match serde_json::to_vec(memory) {
             Ok(bytes) => bytes,
             Err(error) => return warn!(%error, "state cannot be written as JSON"),

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Event, OWNER,
+    explained::misexplained,
     source::{Directory, anchor, group_anchor},
     target::{CAPABILITIES, Model},
 };
@@ -37,6 +38,8 @@ pub(super) enum Law {
     Evidence,
     Guard,
     Quarantine,
+    /// What is explained is what is planned.
+    Explained,
 }
 
 const CONFIRM: SignedDuration = SignedDuration::from_mins(15);
@@ -56,6 +59,8 @@ pub(super) struct Runner {
     cut: bool,
     /// This process has read everything once.
     read: bool,
+    /// Every object is explained after every plan.
+    pub(super) explains: bool,
     pub(super) broken: Vec<(Law, String)>,
 }
 
@@ -78,6 +83,7 @@ impl Runner {
             silence: BTreeMap::new(),
             cut: false,
             read: false,
+            explains: false,
             broken: Vec::new(),
         }
     }
@@ -222,6 +228,10 @@ impl Runner {
 
     fn check(&mut self, plan: &Plan) {
         let mut broken = Vec::new();
+        if self.explains {
+            let text = misexplained(&self.engine, plan);
+            broken.extend(text.map(|text| (Law::Explained, text)));
+        }
         if !plan
             .operations
             .is_sorted_by_key(|operation| operation.change.lane())

@@ -14,7 +14,7 @@ use crate::{
     expression::{Assigned, EvaluationError, Expression, ExpressionError},
     near::nearest,
     reason::Reason,
-    target::{AttributeRule, Capabilities, Changes},
+    target::{AttributeRule, Capabilities, Changes, Value},
 };
 
 mod default;
@@ -85,6 +85,27 @@ struct Rule {
     target: &'static AttributeRule,
     expression: Expression,
     origin: Origin,
+}
+
+/// What a mapping makes of one attribute of an entry's object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mapped {
+    Value(Value),
+    /// It is to have no value.
+    Nothing,
+    /// `keep()`: it is left alone.
+    Kept,
+    /// There is no value, and the target cannot clear it: it is left alone.
+    NotClearable,
+}
+
+/// One attribute of an entry's object, with where it comes from.
+#[derive(Debug)]
+pub(crate) struct Traced<'a> {
+    pub(crate) target: &'static str,
+    pub(crate) expression: &'a Expression,
+    pub(crate) origin: Origin,
+    pub(crate) mapped: Result<Mapped, MappingFault>,
 }
 
 /// Why mappings do not compile.
@@ -263,29 +284,32 @@ impl Mapping {
     pub fn apply(&self, entry: &Entry, now: Timestamp) -> Result<Changes, MappingFault> {
         let mut changes = Changes::new();
         for rule in &self.rules {
-            let assigned = rule
-                .expression
-                .evaluate(entry, now)
-                .map_err(|error| fault(rule.target, error))?;
-            let value = match assigned {
-                Assigned::Clear if rule.target.required => {
-                    return Err(MappingFault {
-                        reason: Reason::AttributeMissing,
-                        attribute: rule.target.name.to_owned(),
-                        message: format!(
-                            "`{}` has no value; it is mapped from `{}`",
-                            rule.target.name,
-                            rule.expression.source()
-                        ),
-                    });
-                }
-                Assigned::Clear if rule.target.clearable => None,
-                Assigned::Clear | Assigned::Keep => continue,
-                Assigned::Set(value) => Some(value::fit(rule.target, value)?),
+            let value = match rule.map(entry, now)? {
+                Mapped::Value(value) => Some(value),
+                Mapped::Nothing => None,
+                Mapped::Kept | Mapped::NotClearable => continue,
             };
             changes.insert(rule.target.name.to_owned(), value);
         }
         Ok(changes)
+    }
+
+    /// What [`Self::apply`] makes of each attribute, also where one of them has a fault.
+    pub(crate) fn trace(&self, entry: &Entry, now: Timestamp) -> Vec<Traced<'_>> {
+        let rules = self.rules.iter();
+        rules
+            .map(|rule| Traced {
+                target: rule.target.name,
+                expression: &rule.expression,
+                origin: rule.origin,
+                mapped: rule.map(entry, now),
+            })
+            .collect()
+    }
+
+    /// Target attributes that are never sent.
+    pub(crate) fn omitted(&self) -> impl Iterator<Item = &str> {
+        self.omitted.iter().map(String::as_str)
     }
 
     /// The source attribute (in lower case) with the DN of the manager; `None` when omitted.
@@ -328,6 +352,30 @@ impl Mapping {
         let mut rows: Vec<Row<'_>> = rules.chain(manager).chain(members).chain(omitted).collect();
         rows.sort_by_key(|row| row.target);
         rows
+    }
+}
+
+impl Rule {
+    fn map(&self, entry: &Entry, now: Timestamp) -> Result<Mapped, MappingFault> {
+        let target = self.target;
+        let assigned = self.expression.evaluate(entry, now);
+        Ok(match assigned.map_err(|error| fault(target, error))? {
+            Assigned::Clear if target.required => {
+                return Err(MappingFault {
+                    reason: Reason::AttributeMissing,
+                    attribute: target.name.to_owned(),
+                    message: format!(
+                        "`{}` has no value; it is mapped from `{}`",
+                        target.name,
+                        self.expression.source()
+                    ),
+                });
+            }
+            Assigned::Clear if target.clearable => Mapped::Nothing,
+            Assigned::Clear => Mapped::NotClearable,
+            Assigned::Keep => Mapped::Kept,
+            Assigned::Set(value) => Mapped::Value(value::fit(target, value)?),
+        })
     }
 }
 

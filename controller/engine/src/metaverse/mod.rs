@@ -140,7 +140,7 @@ pub(crate) struct Metaverse {
     /// All is to be computed anew.
     pub(crate) everything: bool,
     /// As of when everything is.
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     /// When entries are to be looked at again because a time in them comes; each has one at most.
     moments: BTreeSet<(Timestamp, u32)>,
     moment_of: HashMap<u32, Timestamp>,
@@ -228,6 +228,11 @@ impl Metaverse {
 
     pub(crate) fn is_orphan(&self, object: u32) -> bool {
         self.orphans.contains(&object)
+    }
+
+    /// Objects that may turn out to be an identity's.
+    pub(crate) fn claims(&self, slot: u32) -> &[u32] {
+        self.claims.get(&slot).map_or(&[], Vec::as_slice)
     }
 
     /// The identity with this anchor of its own.
@@ -337,7 +342,7 @@ impl Metaverse {
 }
 
 /// The scopes of a connector by name, with what their rules are.
-fn ruled<'a>(
+pub(crate) fn ruled<'a>(
     configuration: &'a Configuration,
     decided: &'a [Option<Decided>],
     connector: &str,

@@ -84,9 +84,26 @@ pub(crate) struct ConnectorSpace {
 /// What a complete comparison found that the change feed had missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
+    /// Entries that were not known.
     pub arrived: usize,
+    /// With other values, and the same DN.
     pub changed: usize,
+    /// With another DN.
+    pub renamed: usize,
+    /// Entries that are not there any more, or not in sight.
     pub left: usize,
+}
+
+impl Findings {
+    /// By the words in metrics.
+    pub fn by_cause(&self) -> [(&'static str, usize); 4] {
+        [
+            ("arrived", self.arrived),
+            ("changed", self.changed),
+            ("renamed", self.renamed),
+            ("left", self.left),
+        ]
+    }
 }
 
 /// What changed since the last plan.

@@ -133,7 +133,8 @@ impl Spaces {
         }
         if verifies {
             space.findings.arrived += usize::from(!known);
-            space.findings.changed += usize::from(known && placed.changed);
+            space.findings.renamed += usize::from(known && placed.renamed);
+            space.findings.changed += usize::from(known && placed.changed && !placed.renamed);
         }
         taken
     }
@@ -322,10 +323,15 @@ impl Spaces {
     }
 
     pub(crate) fn bury(&mut self, connector: u16, anchors: Vec<Anchor>) -> Vec<Swept> {
-        let mut swept = Vec::new();
+        let (mut swept, verifies) = (Vec::new(), self.verifies(connector));
         for anchor in anchors {
             for slot in self.by_name_in(connector, &anchor) {
                 swept.extend(self.remove(connector, slot));
+                if let Some(space) = self.connector_mut(connector)
+                    && verifies
+                {
+                    space.findings.left += 1;
+                }
             }
             if let Some(space) = self.connector_mut(connector) {
                 space.missing.remove(&anchor);

@@ -6,6 +6,7 @@ mod adoption;
 mod drift;
 mod evidence;
 mod expiry;
+mod explain;
 mod rules;
 mod scale;
 mod world;

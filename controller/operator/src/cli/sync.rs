@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::{FolderArgs, asked_to_stop, block_on, load};
+use super::{FolderArgs, SecretsArgs, asked_to_stop, block_on, load};
 use crate::{
     folder_run::FolderRun,
     host::Notice,
@@ -22,6 +22,8 @@ use crate::{
 pub struct SyncArgs {
     #[command(flatten)]
     folder: FolderArgs,
+    #[command(flatten)]
+    secrets: SecretsArgs,
     /// Folder for what outlives a restart; without one a restart costs one full comparison
     #[arg(long, value_name = "DIR", env = "PLUMBLINE_STATE")]
     state: Option<PathBuf>,
@@ -39,6 +41,7 @@ pub struct SyncArgs {
 pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     let SyncArgs {
         folder,
+        secrets,
         state,
         record,
         log_format,
@@ -53,7 +56,7 @@ pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     let record = record.as_deref().map(Recorder::create).transpose()?;
     block_on(async move {
         let stop = CancellationToken::new();
-        let secrets = folder.secrets.clone();
+        let secrets = secrets.secrets;
         let run = FolderRun::start(manifests, secrets, state, None, record, stop.clone());
         let host = run.host.clone();
         let follow = async {

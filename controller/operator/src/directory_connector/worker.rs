@@ -17,7 +17,7 @@ use plumbline_crds::{DirectoryConnector, DirectoryCounts};
 use plumbline_directory::{DirectorySource, FeedKind, ServerFacts};
 use plumbline_engine::{
     anchor::Anchor,
-    engine::Engine,
+    engine::{Engine, Findings},
     entry::EntryKind,
     port::{Cause, Cursor, Extent, Import, ReadRequest, Source as _, Start},
     reason::Reason,
@@ -50,6 +50,8 @@ pub struct State {
     pub facts: Option<ServerFacts>,
     pub counts: Option<DirectoryCounts>,
     pub last_read: Option<Timestamp>,
+    /// When everything was last compared, and what the feed had missed.
+    pub verified: Option<(Timestamp, Findings)>,
     /// Why the last attempt failed.
     pub problem: Option<Problem>,
 }
@@ -286,10 +288,8 @@ impl Worker {
         }
         let verify: Duration = connector.spec.changes.verify.into();
         let cursor = common_cursor(engines, name);
+        let due = cursor.is_some() && self.compared.is_some_and(|at| at.elapsed() >= verify);
         let start = match &cursor {
-            Some(_) if self.compared.is_some_and(|at| at.elapsed() >= verify) => {
-                Start::Complete(Cause::Verify)
-            }
             Some(cursor) => Start::After(cursor),
             None if self.compared.is_some() && !self.has_feed() => Start::Complete(Cause::NoFeed),
             None => Start::Complete(Cause::First),
@@ -306,11 +306,36 @@ impl Worker {
             .await
             .map_err(|error| Problem::of(&error))?;
         self.settle(source, &request, engines).await?;
+        // After what the feed tells: what it has not told by now it has missed.
+        if due && !complete {
+            let mut deliver = |event: Import| self.deliver(engines, event);
+            source
+                .read(&request, Start::Complete(Cause::Verify), &mut deliver)
+                .await
+                .map_err(|error| Problem::of(&error))?;
+            self.settle(source, &request, engines).await?;
+            self.compared_all(engines);
+        }
         // A cursor that was kept from an earlier process: what it was compared with then still counts.
         if complete || self.compared.is_none() {
             self.compared = Some(Instant::now());
         }
         Ok(())
+    }
+
+    /// Tells what a complete comparison found. Every engine has read the same, so one speaks for all.
+    fn compared_all(&mut self, engines: &[SharedEngine]) {
+        self.compared = Some(Instant::now());
+        let Some(engine) = engines.first() else {
+            return;
+        };
+        let found = lock(engine).findings(&self.key.name);
+        if found != Findings::default() {
+            warn!(?found, "the change feed had missed changes");
+        }
+        self.context.metrics.findings(&self.key, found);
+        let verified = Some((Timestamp::now(), found));
+        self.state.send_modify(|state| state.verified = verified);
     }
 
     fn has_feed(&self) -> bool {

@@ -305,7 +305,13 @@ impl Worker {
             let at_rest = state.wait_for(|state| state.finished == state.started);
             at_rest.await.map_err(|_| gone(name))?;
         }
-        let (plan, wake) = lock(engine).plan(Timestamp::now());
+        let mut engine = lock(engine);
+        let (plan, wake) = engine.plan(Timestamp::now());
+        if let Some(question) = &self.context.question {
+            let explanations = engine.explain(question, &plan);
+            self.report
+                .send_modify(|report| report.explanations = explanations);
+        }
         Ok((Arc::new(plan), wake))
     }
 

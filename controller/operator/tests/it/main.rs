@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod command_line;
 mod docs;
 mod drift;
 mod examples;
+mod explain;
 mod field;
+mod findings;
 mod folder;
+mod metrics;
 mod tables;
 mod walls;
