@@ -28,7 +28,7 @@ use crate::{
     quarantine::{refusal_key, refuse},
     reason::Reason,
     scope::{Decided, MEMBERS, Read},
-    space::{ConnectorSpace, Journal, Spaces, Taken},
+    space::{ConnectorSpace, Doubt, Journal, OBJECT_SID, Spaces, Swept, Taken},
     target::{TargetId, Values},
     target_view::{TargetView, normal},
 };
@@ -95,7 +95,9 @@ impl Engine {
             .configure(&configuration.owner, keys.collect(), enabled);
         let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
         let settings = configuration.connectors.iter().map(|known| &known.name);
-        for connector in connectors.chain(settings).collect::<BTreeSet<_>>() {
+        let connectors: BTreeSet<&String> = connectors.chain(settings).collect();
+        self.spaces.look_abroad(looks_abroad(configuration));
+        for connector in connectors {
             let (links, spelled) = links(configuration, connector);
             self.spaces.configure(connector, links, spelled);
         }
@@ -126,6 +128,12 @@ impl Engine {
                 attributes.extend(MEMBERS.map(str::to_owned));
             }
         }
+        if looks_abroad(&self.configuration) {
+            attributes.insert(OBJECT_SID.to_owned());
+        }
+        let joins = self.configuration.joins.iter();
+        let joined = joins.flat_map(|joins| joins.attributes(connector));
+        attributes.extend(joined.map(str::to_owned));
         ReadRequest { attributes }
     }
 
@@ -164,7 +172,7 @@ impl Engine {
                 for entry in entries {
                     let names = [entry.anchor.clone(), entry.alternate.clone()];
                     let Taken { swept, changed } = self.spaces.add(number, entry);
-                    gone::left(&mut self.memory, connector, swept, None);
+                    self.left(connector, swept, None);
                     self.memory.anchor_changes.extend(changed);
                     for name in names.iter().flatten() {
                         gone::seen(&mut self.memory, connector, name);
@@ -184,12 +192,12 @@ impl Engine {
             }
             Import::Tombstones(anchors) => {
                 let swept = self.spaces.bury(number, anchors);
-                gone::left(&mut self.memory, connector, swept, None);
+                self.left(connector, swept, None);
             }
             Import::Missing(anchors) => self.spaces.miss(number, anchors),
             Import::End { cursor } => {
                 let ended = self.spaces.end(number, cursor);
-                gone::left(&mut self.memory, connector, ended.swept, None);
+                self.left(connector, ended.swept, None);
                 if let Some(began) = ended.complete
                     && !self.faulted(number)
                 {
@@ -200,12 +208,26 @@ impl Engine {
             Import::Evidence { sighting, at } => {
                 if let Some((doubt, swept)) = self.spaces.answer(number, &sighting) {
                     let searched = (!sighting.found).then_some((doubt, at));
-                    gone::left(&mut self.memory, connector, swept, searched);
+                    self.left(connector, swept, searched);
                 }
                 gone::searched(&mut self.memory, connector, &sighting, at);
                 self.metaverse.remembered.insert(sighting.anchor);
             }
         }
+    }
+
+    /// Entries left a connector: keeps what is known of their absence, and with whom they were one identity.
+    fn left(
+        &mut self,
+        connector: &str,
+        swept: Vec<Swept>,
+        searched: Option<(Doubt, Timestamp)>,
+    ) {
+        for swept in &swept {
+            let stay = self.metaverse.joined_to(&self.spaces, swept.slot);
+            self.memory.partings.part(swept, &stay);
+        }
+        gone::left(&mut self.memory, connector, swept, searched);
     }
 
     /// A scope of the connector is unsettled by what was just read.
@@ -443,7 +465,7 @@ impl Engine {
         let identity = |slot| {
             let identity = self
                 .metaverse
-                .identity(&self.configuration, &self.spaces, slot)?;
+                .identity(&self.configuration, &self.spaces, &self.memory.partings, slot)?;
             Some((identity.class, identity.anchor, identity.desired))
         };
         let mut all: Vec<_> = self.spaces.slots().filter_map(identity).collect();
@@ -487,6 +509,12 @@ impl Engine {
         let at = scopes.position(|known| known.name == scope);
         at.map_or(ScopeCounts::default(), |at| self.metaverse.scope_counts(at))
     }
+}
+
+/// Groups may have members of another connector.
+fn looks_abroad(configuration: &Configuration) -> bool {
+    let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
+    connectors.collect::<BTreeSet<_>>().len() > 1
 }
 
 /// The attributes of a connector's entries that lead to others, and those of them at whose text somebody looks.

@@ -27,6 +27,10 @@ pub(crate) enum Fault {
     WakeMissed,
     DoubtIsGone,
     CutCountsAsWhole,
+    JoinedUnnoticed,
+    JoinsDoNotWait,
+    PartedUnnoticed,
+    LeadByPrecedence,
 }
 
 #[cfg(not(test))]

@@ -12,14 +12,16 @@ use crate::{
     expression::{Assigned, EvaluationError, Expression, ExpressionError},
     near::nearest,
     reason::Reason,
-    target::{AttributeRule, Capabilities, Changes},
+    target::{AttributeRule, Capabilities, Changes, Value},
 };
 
 mod default;
 mod reference;
+mod together;
 mod value;
 
 pub use reference::reference;
+pub(crate) use together::{Contribution, together};
 
 /// The name under which a person's manager is overridden or omitted.
 const MANAGER: &str = "manager";
@@ -253,27 +255,13 @@ impl Mapping {
     pub fn apply(&self, entry: &Entry) -> Result<Changes, MappingFault> {
         let mut changes = Changes::new();
         for rule in &self.rules {
-            let assigned = rule
-                .expression
-                .evaluate(entry)
-                .map_err(|error| fault(rule.target, error))?;
-            let value = match assigned {
-                Assigned::Clear if rule.target.required => {
-                    return Err(MappingFault {
-                        reason: Reason::AttributeMissing,
-                        attribute: rule.target.name.to_owned(),
-                        message: format!(
-                            "`{}` has no value; it is mapped from `{}`",
-                            rule.target.name,
-                            rule.expression.source()
-                        ),
-                    });
+            match rule.say(entry)? {
+                Said::Value(value) => drop(changes.insert(rule.target.name.to_owned(), Some(value))),
+                Said::Nothing if rule.clears()? => {
+                    changes.insert(rule.target.name.to_owned(), None);
                 }
-                Assigned::Clear if rule.target.clearable => None,
-                Assigned::Clear | Assigned::Keep => continue,
-                Assigned::Set(value) => Some(value::fit(rule.target, value)?),
-            };
-            changes.insert(rule.target.name.to_owned(), value);
+                Said::Nothing | Said::Keep => {}
+            }
         }
         Ok(changes)
     }
@@ -318,6 +306,40 @@ impl Mapping {
         let mut rows: Vec<Row<'_>> = rules.chain(manager).chain(members).chain(omitted).collect();
         rows.sort_by_key(|row| row.target);
         rows
+    }
+}
+
+/// What a rule says of its attribute.
+enum Said {
+    Value(Value),
+    Nothing,
+    Keep,
+}
+
+impl Rule {
+    fn say(&self, entry: &Entry) -> Result<Said, MappingFault> {
+        let assigned = self.expression.evaluate(entry);
+        Ok(match assigned.map_err(|error| fault(self.target, error))? {
+            Assigned::Set(value) => Said::Value(value::fit(self.target, value)?),
+            Assigned::Clear => Said::Nothing,
+            Assigned::Keep => Said::Keep,
+        })
+    }
+
+    /// Nobody gives a value: whether the attribute is to be cleared.
+    fn clears(&self) -> Result<bool, MappingFault> {
+        if !self.target.required {
+            return Ok(self.target.clearable);
+        }
+        Err(MappingFault {
+            reason: Reason::AttributeMissing,
+            attribute: self.target.name.to_owned(),
+            message: format!(
+                "`{}` has no value; it is mapped from `{}`",
+                self.target.name,
+                self.expression.source()
+            ),
+        })
     }
 }
 

@@ -56,6 +56,8 @@ impl Metaverse {
             let Some((kind, anchor, alternate)) = world.spaces.head(slot) else {
                 self.set_part(slot, Part::None, Vec::new());
                 self.aside.remove(&(Stage::Join, slot));
+                self.take_join_values(world, work, slot, None);
+                self.rings.untie(slot);
                 self.drop_identity(world, work, slot);
                 continue;
             };
@@ -66,9 +68,10 @@ impl Metaverse {
             let entry = (!scopes.is_empty() && class_of(kind).is_some())
                 .then(|| world.spaces.entry(slot))
                 .flatten();
-            let (part, taken) = entry.map_or((Part::None, Vec::new()), |entry| {
-                part(slot, &entry, &scopes, world.configuration)
+            let (part, taken) = entry.as_ref().map_or((Part::None, Vec::new()), |entry| {
+                part(slot, entry, &scopes, world.configuration)
             });
+            self.take_join_values(world, work, slot, entry.as_ref());
             let stale = planted(Fault::ConditionStale) && self.state(slot).scope != u16::MAX;
             if !stale {
                 self.state_mut(slot).class = class_of(kind).unwrap_or(Class::User);

@@ -155,6 +155,11 @@ impl Names {
         self.texts.get(&name).map(|text| &**text)
     }
 
+    /// The names that no entry has.
+    pub(crate) fn vacant(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.texts.iter().map(|(name, text)| (*name, &**text))
+    }
+
     /// The entries with names below this one, those above first; its own is not among them.
     pub(crate) fn below(&self, name: u32) -> Vec<u32> {
         let mut slots = Vec::new();

@@ -150,6 +150,7 @@ impl Spaces {
                     let name = self.names.number(connector, &dn);
                     if self.names.slot(name).is_none() {
                         self.names.spell(name, text);
+                        self.note_foreign(name, text);
                     }
                     Link::Name(name)
                 }
@@ -187,6 +188,8 @@ impl Spaces {
         let changed = old.symmetric_difference(&new).cloned();
         self.journal.anchors.extend(changed);
 
+        self.exchange_sid(slot, before, after);
+
         let links = |packed: &[u8]| names(packed, None).into_iter().collect::<BTreeSet<u32>>();
         let (old, new) = (links(before), links(after));
         for come in new.difference(&old) {
@@ -194,6 +197,7 @@ impl Spaces {
         }
         for gone in old.difference(&new) {
             self.linked.remove(*gone, slot);
+            self.forget_foreign(*gone);
             self.names.release(*gone, &self.linked);
         }
     }
@@ -412,6 +416,7 @@ impl Spaces {
         self.journal.slots.insert(slot);
         self.left.push(slot);
         Some(Swept {
+            slot,
             anchor: anchor?,
             alternate,
         })
