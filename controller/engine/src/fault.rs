@@ -29,8 +29,7 @@ pub(crate) enum Fault {
     CutCountsAsWhole,
     JoinedUnnoticed,
     JoinsDoNotWait,
-    PartedUnnoticed,
-    LeadByPrecedence,
+    ForeignUnnoticed,
 }
 
 #[cfg(not(test))]

@@ -280,7 +280,7 @@ impl Metaverse {
                 Verdict::Unproven { missing, .. } => Some((anchor, missing)),
             }
         });
-        let Some((anchor, missing)) = unproven.filter(|_| !planted(Fault::PartedUnnoticed)) else {
+        let Some((anchor, missing)) = unproven else {
             return false;
         };
         for slot in active {
@@ -305,7 +305,7 @@ impl Metaverse {
             names.any(|name| !world.view.deleted_by_mark(&name).is_empty())
         };
         let first = active.first().copied().unwrap_or(NONE);
-        if active.len() < 2 || planted(Fault::LeadByPrecedence) {
+        if active.len() < 2 {
             return first;
         }
         let lead = active.iter().find(marked);

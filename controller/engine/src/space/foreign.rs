@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Spaces, pack};
 use crate::{
+    fault::{Fault, planted},
     index::{Index, hash, short},
     sid::{foreign, of_a_domain},
 };
@@ -103,7 +104,9 @@ impl Spaces {
             return;
         }
         let abroad = [self.foreign_names(before), self.foreign_names(after)];
-        self.journal.names.extend(abroad.into_iter().flatten());
+        if !planted(Fault::ForeignUnnoticed) {
+            self.journal.names.extend(abroad.into_iter().flatten());
+        }
         if let Some(known) = &mut self.foreign {
             if let Some(old) = old {
                 known.accounts.remove(key(&old), slot);

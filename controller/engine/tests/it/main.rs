@@ -5,6 +5,7 @@
 mod adoption;
 mod drift;
 mod evidence;
+mod joins;
 mod rules;
 mod scale;
 mod world;

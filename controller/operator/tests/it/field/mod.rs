@@ -2,6 +2,7 @@
 //! tenant, run by the folder host in this process. Many resources with one difference each share a run.
 
 mod connector;
+mod joins;
 mod scope;
 mod sync;
 mod tenant;
