@@ -99,7 +99,7 @@ pub(crate) fn find(matches: &mut Matches, identity: &Identity, against: Against<
     let bearing = |name: &Anchor| ours(name).filter(|_| free(&name));
     let several = several(identity, &bearing);
     let own = several.or_else(|| identity.names().find_map(bearing));
-    match own.map(|own| against.held(own)).as_deref() {
+    match own.map(|own| by_id(against.held(own))).as_deref() {
         Some([held]) if held.object.class == identity.class => {
             let found = Found::Ours(held.clone());
             matches.found.insert(anchor.clone(), found);
@@ -143,6 +143,12 @@ fn several(identity: &Identity, bearing: &dyn Fn(&Anchor) -> Option<Vec<u32>>) -
     let all = own.chain(&identity.joined).filter_map(bearing).flatten();
     let all: BTreeSet<u32> = all.collect();
     (all.len() > 1).then(|| all.into_iter().collect())
+}
+
+/// So that a message does not depend on the order of reads.
+fn by_id(mut objects: Vec<Rc<Held>>) -> Vec<Rc<Held>> {
+    objects.sort_by(|a, b| a.object.id.cmp(&b.object.id));
+    objects
 }
 
 impl Matches {

@@ -25,7 +25,7 @@ pub struct Joins {
     #[schemars(length(min = 2, max = 16), inner(length(min = 1, max = 63)))]
     #[x_kube(
         merge_strategy = ListMerge::Atomic,
-        validation = Rule::new("self.all(a, self.exists_one(b, a == b))").message("each connector may be named once")
+        validation = Rule::new("self.all(a, self.exists_one(b, a == b))").message("may not name a connector twice")
     )]
     pub precedence: Vec<String>,
     /// By what two entries are recognised as one person: any rule that gives both the same value, without regard to case. Users alone are
