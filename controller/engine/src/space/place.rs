@@ -198,7 +198,20 @@ impl Spaces {
         for gone in old.difference(&new) {
             self.linked.remove(*gone, slot);
             self.forget_foreign(*gone);
-            self.names.release(*gone, &self.linked);
+            self.release(*gone);
+        }
+    }
+
+    /// Gives up a name if nobody needs it. Its number may soon be another name's, which nobody had before.
+    fn release(&mut self, name: u32) {
+        for freed in self.names.release(name, &self.linked) {
+            for space in &mut self.connectors {
+                if let Some((slot, _)) = space.former.remove(&freed)
+                    && let Some(aliases) = self.aliases.get_mut(&slot)
+                {
+                    aliases.retain(|alias| *alias != freed);
+                }
+            }
         }
     }
 
@@ -316,7 +329,7 @@ impl Spaces {
         }
         self.names.set(name, None);
         if !linked {
-            self.names.release(name, &self.linked);
+            self.release(name);
             return;
         }
         self.names.spell(name, text);
@@ -410,7 +423,7 @@ impl Spaces {
                 self.names.spell(name, &text);
                 self.journal.names.insert(name);
             } else {
-                self.names.release(name, &self.linked);
+                self.release(name);
             }
         }
         self.journal.slots.insert(slot);
