@@ -159,6 +159,9 @@ impl Engine {
         if self.metaverse.everything {
             self.spaces.journal = Journal::default();
         }
+        if let Import::Begin { .. } = event {
+            self.know_who_is_joined();
+        }
         match event {
             Import::Begin {
                 at,
@@ -175,7 +178,7 @@ impl Engine {
                     self.left(connector, swept, None);
                     self.memory.anchor_changes.extend(changed);
                     for name in names.iter().flatten() {
-                        gone::seen(&mut self.memory, connector, name);
+                        self.seen(connector, name);
                     }
                 }
             }
@@ -187,7 +190,7 @@ impl Engine {
             Import::Unchanged(anchors) => {
                 self.spaces.unchanged(number, &anchors);
                 for name in &anchors {
-                    gone::seen(&mut self.memory, connector, name);
+                    self.seen(connector, name);
                 }
             }
             Import::Tombstones(anchors) => {
@@ -214,6 +217,26 @@ impl Engine {
                 self.metaverse.remembered.insert(sighting.anchor);
             }
         }
+    }
+
+    /// Who is joined to whom must be known before the first of them leaves.
+    fn know_who_is_joined(&mut self) {
+        let joins = self.configuration.joins.is_some();
+        if joins && self.metaverse.everything && self.spaces.slots().next().is_some() {
+            self.metaverse.update(&mut World {
+                configuration: &self.configuration,
+                spaces: &mut self.spaces,
+                view: &mut self.view,
+                memory: &mut self.memory,
+            });
+        }
+    }
+
+    /// An entry with this name is there: who was held because it was missed is decided anew.
+    fn seen(&mut self, connector: &str, name: &Anchor) {
+        let held = self.memory.partings.stayed(name).cloned();
+        self.metaverse.released.extend(held);
+        gone::seen(&mut self.memory, connector, name);
     }
 
     /// Entries left a connector: keeps what is known of their absence, and with whom they were one identity.

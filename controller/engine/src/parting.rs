@@ -91,11 +91,8 @@ impl Partings {
         self.departed.contains_key(name) || self.stayed.contains_key(name)
     }
 
-    /// The anchors of all who left.
-    pub(crate) fn all(&self) -> BTreeSet<Anchor> {
-        let partings = self.departed.values();
-        partings
-            .filter_map(|parting| parting.names.first().cloned())
-            .collect()
+    /// The names of all who left.
+    pub(crate) fn all(&self) -> Vec<Anchor> {
+        self.departed.keys().cloned().collect()
     }
 }

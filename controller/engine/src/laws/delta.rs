@@ -549,7 +549,7 @@ fn every_planted_fault_of_a_delta_turns_law_2_red() {
 
 #[test]
 fn law_2_delta_equals_full_with_people_of_two_directories_joined() {
-    if let Err(error) = search(case_of_two(), 1_000, 300) {
+    if let Err(error) = search(case_of_two(), 700, 300) {
         panic!("{error}");
     }
 }
@@ -561,7 +561,33 @@ fn every_planted_fault_of_joins_turns_law_2_red() {
         Fault::ForeignUnnoticed,
         Fault::ArrivalUnnoticed,
     ] {
-        let found = with(Some(fault), || search(case_of_two(), 600, 0));
+        let found = with(Some(fault), || search(case_of_two(), 400, 0));
         assert!(found.is_err(), "{fault:?} leaves law 2 green");
+    }
+}
+
+#[test]
+fn law_4_nobody_who_may_be_joined_is_decided_before_all_was_read() {
+    for planted in [None, Some(Fault::JoinsDoNotWait)] {
+        with(planted, || {
+            let mut runner = Runner::new(true, true, JOINED);
+            let mut engine = Engine::new(compiled(JOINED), Memory::default());
+            for event in runner.directories[0].complete(runner.now) {
+                engine.import(CONNECTORS[0], event);
+            }
+            let alone = runner.plan(&mut engine);
+            let decided = |plan: &Plan| {
+                let operations = plan.operations.iter();
+                let mut all = operations.chain(plan.holds.iter().flat_map(|hold| &hold.operations));
+                all.any(|operation| operation.class == Class::User)
+            };
+            assert_eq!(decided(&alone), planted.is_some(), "{alone:#?}");
+            for event in runner.directories[1].complete(runner.now) {
+                engine.import(CONNECTORS[1], event);
+            }
+            let plan = runner.plan(&mut engine);
+            assert!(!decided(&plan), "all is as it was: {plan:#?}");
+            runner.engine = None;
+        });
     }
 }

@@ -111,12 +111,15 @@ impl Metaverse {
             && !planted(Fault::JoinsDoNotWait)
     }
 
-    /// All whom the joins concern are decided anew.
+    /// All whom the joins concern are decided anew, with everything that bears their names.
     pub(super) fn rejoin(&self, world: &World<'_>, work: &mut Work) {
-        let slots = world.spaces.slots();
-        let slots = slots.filter(|slot| self.joinable(world, *slot));
-        work.joins
-            .extend(slots.filter_map(|slot| world.spaces.anchor(slot)));
+        for slot in world.spaces.slots() {
+            if self.joinable(world, slot) {
+                work.joins.extend(world.spaces.anchor(slot));
+                work.anchors.extend(world.spaces.names_of(slot));
+            }
+        }
+        work.anchors.extend(world.memory.partings.all());
     }
 
     /// The names of the entries that are one identity with this one, as of the last plan, and are still read.
@@ -143,6 +146,9 @@ impl Metaverse {
 
     /// An entry of the same identity carries it.
     pub(super) fn lead(&self, slot: u32) -> Option<u32> {
+        if !self.rings.is_tied(slot) {
+            return self.is_identity(slot).then_some(slot);
+        }
         let mut members = self.rings.members(slot).into_iter();
         members.find(|member| self.is_identity(*member))
     }
@@ -174,7 +180,7 @@ impl Metaverse {
         let (mut active, dormant): (Vec<u32>, Vec<u32>) =
             component.iter().partition(|slot| self.takes_part(**slot));
         active.sort_by_key(|slot| rank(joins, world.spaces, *slot));
-        if before.len() > 1 {
+        if before.len() > 1 || !world.memory.partings.is_empty() {
             self.tell_of(world, work, before.iter().chain(&component));
         }
         if self.waiting || active.is_empty() {

@@ -144,6 +144,8 @@ pub(crate) struct Metaverse {
     pub(crate) everything: bool,
     /// Anchors of which the memory changed.
     pub(crate) remembered: BTreeSet<Anchor>,
+    /// Names of entries that nothing holds any more because of somebody who had left them.
+    pub(crate) released: BTreeSet<Anchor>,
     /// Desired objects that this update has computed already.
     cache: HashMap<u32, Identity>,
     /// How many identities were looked at again since the start.
@@ -179,6 +181,7 @@ impl Metaverse {
             told: false,
             everything: true,
             remembered: BTreeSet::new(),
+            released: BTreeSet::new(),
             cache: HashMap::new(),
             recomputed,
         }

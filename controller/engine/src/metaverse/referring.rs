@@ -9,7 +9,7 @@
 //!
 //! Here it is noted what may have to be done; what of it is certain, [`crate::draft`] decides with each plan.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{Metaverse, References, Standing, World, update::Work};
 use crate::{
@@ -23,7 +23,12 @@ const MANAGER: &str = "manager";
 impl Metaverse {
     /// Compares the references of all that are concerned.
     pub(super) fn refer(&mut self, world: &World<'_>, work: &Work) {
-        for slot in &work.references {
+        // Whoever has links may be joined to the one that his identity is kept with.
+        let concerned = work.references.iter();
+        let concerned: BTreeSet<u32> = concerned
+            .map(|slot| self.lead(*slot).unwrap_or(*slot))
+            .collect();
+        for slot in &concerned {
             self.references.remove(slot);
             let found = self.state(*slot);
             if !found.identity || found.standing == Standing::None {

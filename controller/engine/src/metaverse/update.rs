@@ -54,6 +54,7 @@ impl Metaverse {
             }
             respell(world, &journal.renamed, &mut work);
             work.joins.clone_from(&journal.anchors);
+            work.joins.append(&mut self.released);
             work.anchors = journal.anchors;
             work.anchors.extend(remembered);
             self.decide(world, &mut work);
@@ -128,7 +129,8 @@ impl Metaverse {
             self.rejoin(world, work);
         }
         let partings = &world.memory.partings;
-        let stayed = work.anchors.iter().flat_map(|name| partings.stayed(name));
+        let names = work.anchors.iter().chain(marks);
+        let stayed = names.flat_map(|name| partings.stayed(name));
         let slots = stayed.chain(marks).flat_map(|name| world.spaces.by_name(name));
         let joined: Vec<Anchor> = slots.filter_map(|slot| world.spaces.anchor(slot)).collect();
         work.joins.extend(joined);
@@ -137,8 +139,8 @@ impl Metaverse {
     /// Who has to do with the anchors and objects that changed.
     fn concern(&mut self, world: &World<'_>, work: &mut Work) {
         for anchor in &work.anchors {
-            let named = world.spaces.by_name(anchor);
-            work.matches.extend(named);
+            let named = world.spaces.by_name(anchor).into_iter();
+            work.matches.extend(named.filter_map(|slot| self.lead(slot)));
             for object in world.view.by_mark(anchor) {
                 work.objects.insert(object);
                 let keys = world.view.value_keys(object);

@@ -31,12 +31,13 @@ fn principal(domain: u8, account: u8) -> String {
 }
 
 fn user(name: &str, base: &str, (domain, account): (u8, u8)) -> Entry {
+    let disabled = (domain, account) == (2, 1);
     Entry::new(format!("CN={name},OU=Staff,{base}"))
         .with("objectClass", "user")
         .with("sAMAccountName", name)
         .with("displayName", format!("{name} {domain}"))
         .with("userPrincipalName", format!("{name}{domain}@corp.example.com"))
-        .with("userAccountControl", "512")
+        .with("userAccountControl", if disabled { "514" } else { "512" })
         .with("objectSid", sid(domain, account))
 }
 
@@ -83,7 +84,6 @@ async fn exchange() -> Directory {
         EXCHANGE,
         vec![
             user("anna", EXCHANGE, (2, 1))
-                .with("userAccountControl", "514")
                 .with("msExchMasterAccountSid", sid(1, 1))
                 .with("department", "Exchange")
                 .with("mobile", "+49 2"),
@@ -148,7 +148,8 @@ async fn each_rule_joins_and_each_order_decides_whose_values_count() {
         joined("department", merge(merge(corp_first, mail), department)),
     ]);
     let seen = lab.run(&resources, Some(Mode::Plan)).await;
-    let all = "anna1 anna2 bert1 bert2 cleo1 cleo2 crew dora1 dora2 dorothea2 emil2";
+    // Without a join by their addresses, those who have one in common are set aside for that.
+    let all = "anna1 anna2 cleo1 cleo2 crew emil2";
     let without = |one: &str| all.replace(&format!("{one} "), "");
     assert_eq!(seen.created("apart"), all);
     assert_eq!(seen.created("linked"), without("anna2"));
