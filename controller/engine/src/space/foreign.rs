@@ -87,7 +87,7 @@ impl Spaces {
         let Some(known) = self.foreign.as_ref().filter(|_| !packed.is_empty()) else {
             return Vec::new();
         };
-        if known.principals.is_empty() {
+        if known.principals.is_empty() || planted(Fault::ForeignUnnoticed) {
             return Vec::new();
         }
         let names = self.sid_in(packed).and_then(|sid| known.principals.get(&sid));
@@ -104,9 +104,7 @@ impl Spaces {
             return;
         }
         let abroad = [self.foreign_names(before), self.foreign_names(after)];
-        if !planted(Fault::ForeignUnnoticed) {
-            self.journal.names.extend(abroad.into_iter().flatten());
-        }
+        self.journal.names.extend(abroad.into_iter().flatten());
         if let Some(known) = &mut self.foreign {
             if let Some(old) = old {
                 known.accounts.remove(key(&old), slot);
