@@ -132,9 +132,9 @@ pub struct Changes {
     #[x_kube(validation = rule::duration_between("1s", "24h"))]
     pub interval: Duration,
     /// Time from one complete comparison to the next, as a Go duration: everything is read, however changes are found, and what they had
-    /// missed is counted by cause. Default: `24h`; from `1m` to `720h`.
+    /// missed is counted by cause. Default: `24h`; from `1s` to `720h`.
     #[serde(default = "Changes::default_verify")]
-    #[x_kube(validation = rule::duration_between("1m", "720h"))]
+    #[x_kube(validation = rule::duration_between("1s", "720h"))]
     pub verify: Duration,
     /// Least time between the two complete reads that must both miss an entry before it counts as gone, where no tombstone proves it.
     /// Longer is safer against lagging replicas. Default: `15m`; from `0s` to `168h`.

@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 use plumbline_crds::{DirectoryConnector, DirectoryCounts};
-use plumbline_directory::{DirectorySource, ServerFacts};
+use plumbline_directory::{DirectorySource, FeedKind, ServerFacts};
 use plumbline_engine::{
     anchor::Anchor,
     engine::Engine,
@@ -291,8 +291,8 @@ impl Worker {
                 Start::Complete(Cause::Verify)
             }
             Some(cursor) => Start::After(cursor),
-            None if self.compared.is_none() => Start::Complete(Cause::First),
-            None => Start::Complete(Cause::NoFeed),
+            None if self.compared.is_some() && !self.has_feed() => Start::Complete(Cause::NoFeed),
+            None => Start::Complete(Cause::First),
         };
         let mut complete = false;
         let mut deliver = |event: Import| {
@@ -311,6 +311,12 @@ impl Worker {
             self.compared = Some(Instant::now());
         }
         Ok(())
+    }
+
+    fn has_feed(&self) -> bool {
+        let state = self.state.borrow();
+        let feed = state.facts.as_ref().map(|facts| facts.feed.kind);
+        feed.is_some_and(|kind| kind != FeedKind::FullRead)
     }
 
     fn deliver(&self, engines: &[SharedEngine], event: Import) {

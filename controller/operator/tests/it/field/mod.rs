@@ -1,6 +1,7 @@
 //! What each field of the four kinds changes: folders of manifests that differ in one field, over one embedded directory and one lab
 //! tenant, run by the folder host in this process. Many resources with one difference each share a run.
 
+mod changes;
 mod connector;
 mod joins;
 mod scope;
