@@ -283,6 +283,7 @@ fn configuration() -> Result<Configuration, Box<dyn Error>> {
             approved: BTreeSet::new(),
         },
         drift: DriftPolicy::Correct,
+        joins: None,
     })
 }
 

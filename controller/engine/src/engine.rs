@@ -29,7 +29,7 @@ use crate::{
     quarantine::{refusal_key, refuse},
     reason::Reason,
     scope::{Decided, MEMBERS, Read},
-    space::{ConnectorSpace, Journal, Spaces, Taken},
+    space::{ConnectorSpace, Doubt, Journal, OBJECT_SID, Spaces, Swept, Taken},
     target::{TargetId, Values},
     target_view::{TargetView, normal},
 };
@@ -96,7 +96,9 @@ impl Engine {
             .configure(&configuration.owner, keys.collect(), enabled);
         let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
         let settings = configuration.connectors.iter().map(|known| &known.name);
-        for connector in connectors.chain(settings).collect::<BTreeSet<_>>() {
+        let connectors: BTreeSet<&String> = connectors.chain(settings).collect();
+        self.spaces.look_abroad(looks_abroad(configuration));
+        for connector in connectors {
             let (links, spelled) = links(configuration, connector);
             self.spaces.configure(connector, links, spelled);
         }
@@ -127,6 +129,12 @@ impl Engine {
                 attributes.extend(MEMBERS.map(str::to_owned));
             }
         }
+        if looks_abroad(&self.configuration) {
+            attributes.insert(OBJECT_SID.to_owned());
+        }
+        let joins = self.configuration.joins.iter();
+        let joined = joins.flat_map(|joins| joins.attributes(connector));
+        attributes.extend(joined.map(str::to_owned));
         ReadRequest { attributes }
     }
 
@@ -152,6 +160,9 @@ impl Engine {
         if self.metaverse.everything {
             self.spaces.journal = Journal::default();
         }
+        if let Import::Begin { .. } = event {
+            self.know_who_is_joined();
+        }
         match event {
             Import::Begin {
                 at,
@@ -165,10 +176,10 @@ impl Engine {
                 for entry in entries {
                     let names = [entry.anchor.clone(), entry.alternate.clone()];
                     let Taken { swept, changed } = self.spaces.add(number, entry);
-                    gone::left(&mut self.memory, connector, swept, None);
+                    self.left(connector, swept, None);
                     self.memory.anchor_changes.extend(changed);
                     for name in names.iter().flatten() {
-                        gone::seen(&mut self.memory, connector, name);
+                        self.seen(connector, name);
                     }
                 }
             }
@@ -180,17 +191,17 @@ impl Engine {
             Import::Unchanged(anchors) => {
                 self.spaces.unchanged(number, &anchors);
                 for name in &anchors {
-                    gone::seen(&mut self.memory, connector, name);
+                    self.seen(connector, name);
                 }
             }
             Import::Tombstones(anchors) => {
                 let swept = self.spaces.bury(number, anchors);
-                gone::left(&mut self.memory, connector, swept, None);
+                self.left(connector, swept, None);
             }
             Import::Missing(anchors) => self.spaces.miss(number, anchors),
             Import::End { cursor } => {
                 let ended = self.spaces.end(number, cursor);
-                gone::left(&mut self.memory, connector, ended.swept, None);
+                self.left(connector, ended.swept, None);
                 if let Some(began) = ended.complete
                     && !self.faulted(number)
                 {
@@ -201,12 +212,43 @@ impl Engine {
             Import::Evidence { sighting, at } => {
                 if let Some((doubt, swept)) = self.spaces.answer(number, &sighting) {
                     let searched = (!sighting.found).then_some((doubt, at));
-                    gone::left(&mut self.memory, connector, swept, searched);
+                    self.left(connector, swept, searched);
                 }
                 gone::searched(&mut self.memory, connector, &sighting, at);
                 self.metaverse.remembered.insert(sighting.anchor);
             }
         }
+    }
+
+    /// Who is joined to whom must be known before the first of them leaves.
+    fn know_who_is_joined(&mut self) {
+        let joins = self.configuration.joins.is_some();
+        if joins && self.metaverse.everything && self.spaces.slots().next().is_some() {
+            let now = self.metaverse.now;
+            self.metaverse.update(&mut World {
+                configuration: &self.configuration,
+                spaces: &mut self.spaces,
+                view: &mut self.view,
+                memory: &mut self.memory,
+                now,
+            });
+        }
+    }
+
+    /// An entry with this name is there: who was held because it was missed is decided anew.
+    fn seen(&mut self, connector: &str, name: &Anchor) {
+        let held = self.memory.partings.stayed(name).cloned();
+        self.metaverse.released.extend(held);
+        gone::seen(&mut self.memory, connector, name);
+    }
+
+    /// Entries left a connector: keeps what is known of their absence, and with whom they were one identity.
+    fn left(&mut self, connector: &str, swept: Vec<Swept>, searched: Option<(Doubt, Timestamp)>) {
+        for swept in &swept {
+            let stay = self.metaverse.joined_to(&self.spaces, swept.slot);
+            self.memory.partings.part(swept, &stay);
+        }
+        gone::left(&mut self.memory, connector, swept, searched);
     }
 
     /// A scope of the connector is unsettled by what was just read.
@@ -458,9 +500,12 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn desired(&self) -> Vec<(Class, Anchor, crate::target::Changes)> {
         let identity = |slot| {
-            let identity = self
-                .metaverse
-                .identity(&self.configuration, &self.spaces, slot)?;
+            let identity = self.metaverse.identity(
+                &self.configuration,
+                &self.spaces,
+                &self.memory.partings,
+                slot,
+            )?;
             Some((identity.class, identity.anchor, identity.desired))
         };
         let mut all: Vec<_> = self.spaces.slots().filter_map(identity).collect();
@@ -504,6 +549,12 @@ impl Engine {
         let at = scopes.position(|known| known.name == scope);
         at.map_or(ScopeCounts::default(), |at| self.metaverse.scope_counts(at))
     }
+}
+
+/// Groups may have members of another connector.
+fn looks_abroad(configuration: &Configuration) -> bool {
+    let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
+    connectors.collect::<BTreeSet<_>>().len() > 1
 }
 
 /// The attributes of a connector's entries that lead to others, and those of them at whose text somebody looks.

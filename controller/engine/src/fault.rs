@@ -28,6 +28,9 @@ pub(crate) enum Fault {
     WakeMissed,
     DoubtIsGone,
     CutCountsAsWhole,
+    JoinedUnnoticed,
+    JoinsDoNotWait,
+    ForeignUnnoticed,
 }
 
 #[cfg(not(test))]

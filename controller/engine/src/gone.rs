@@ -71,6 +71,7 @@ pub(crate) fn seen(memory: &mut Memory, connector: &str, name: &Anchor) {
     if let Some(absences) = memory.absences.get_mut(connector) {
         absences.remove(name);
     }
+    memory.partings.forget(name);
     memory.anchor_changes.retain(|_, old| old != name);
 }
 

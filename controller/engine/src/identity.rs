@@ -1,7 +1,7 @@
 //! From entries to identities: who takes part, and what each should look like at the target. One bad entry is set aside with its
 //! reason; its object at the target is kept as it is.
 //!
-//! Entries of a connector that was never read completely take no part yet.
+//! Several entries are one identity where joins say so: `crate::metaverse::joining`. Entries of a connector that was never read completely take no part yet.
 
 use jiff::Timestamp;
 
@@ -10,7 +10,6 @@ use crate::{
     configuration::{Configuration, Scope},
     dn::Dn,
     entry::{Class, Entry, EntryKind},
-    mapping::Mapping,
     reason::Reason,
     scope::Decided,
     target::Changes,
@@ -23,6 +22,10 @@ pub(crate) struct Identity {
     pub(crate) class: Class,
     pub(crate) anchor: Anchor,
     pub(crate) alternate: Option<Anchor>,
+    /// Anchors and alternates of the other entries that are joined to it.
+    pub(crate) joined: Vec<Anchor>,
+    /// Those of entries that were joined to it and left, or are out of scope by now: its object may still bear one of them.
+    pub(crate) former: Vec<Anchor>,
     /// As the directory writes it.
     pub(crate) dn: String,
     /// May not be created, restored or adopted for now.
@@ -32,7 +35,8 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn names(&self) -> impl Iterator<Item = &Anchor> {
-        [&self.anchor].into_iter().chain(&self.alternate)
+        let own = [&self.anchor].into_iter().chain(&self.alternate);
+        own.chain(&self.joined).chain(&self.former)
     }
 }
 
@@ -150,17 +154,4 @@ pub(crate) fn changes_at(entry: &Entry, scopes: &[Ruled<'_>], now: Timestamp) ->
         .iter()
         .filter_map(|(_, scope, _)| of_scope(scope))
         .min()
-}
-
-/// What the entry's object should look like. `None` where the scope maps no such class.
-pub(crate) fn desired(
-    mapping: Option<&Mapping>,
-    entry: &Entry,
-    now: Timestamp,
-) -> Option<Result<Changes, Aside>> {
-    let desired = mapping?.apply(entry, now);
-    Some(desired.map_err(|fault| Aside {
-        reason: fault.reason,
-        message: fault.message,
-    }))
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     anchor::Anchor,
     drift::Touch,
+    parting::Partings,
     reason::Reason,
     target::Value,
     {dn::Written, plan::Digest},
@@ -24,6 +25,8 @@ pub struct Memory {
     pub(crate) resolved: BTreeMap<String, BTreeMap<String, Resolution>>,
     /// By connector: anchors of our objects at the target that it no longer has.
     pub(crate) absences: BTreeMap<String, BTreeMap<Anchor, Absence>>,
+    /// Entries that were joined to others and are no longer read.
+    pub(crate) partings: Partings,
     /// New anchor of an entry → the anchor that its object was made with.
     pub(crate) anchor_changes: BTreeMap<Anchor, Anchor>,
     /// Whose disable was sent and not reported done: sign-in may be blocked already and the sessions still live.

@@ -552,6 +552,7 @@ pub(super) fn configuration(
     let limit = limit(tight);
     Configuration {
         drift: crate::drift::DriftPolicy::Correct,
+        joins: None,
         owner: OWNER.to_owned(),
         connectors: vec![ConnectorSettings {
             name: "ldap".to_owned(),

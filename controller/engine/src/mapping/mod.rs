@@ -19,9 +19,11 @@ use crate::{
 
 mod default;
 mod reference;
+mod together;
 mod value;
 
 pub use reference::reference;
+pub(crate) use together::{Contribution, together};
 
 /// The name under which a person's manager is overridden or omitted.
 const MANAGER: &str = "manager";
@@ -355,26 +357,46 @@ impl Mapping {
     }
 }
 
+/// What a rule says of its attribute.
+enum Said {
+    Value(Value),
+    Nothing,
+    Keep,
+}
+
 impl Rule {
-    fn map(&self, entry: &Entry, now: Timestamp) -> Result<Mapped, MappingFault> {
-        let target = self.target;
+    fn say(&self, entry: &Entry, now: Timestamp) -> Result<Said, MappingFault> {
         let assigned = self.expression.evaluate(entry, now);
-        Ok(match assigned.map_err(|error| fault(target, error))? {
-            Assigned::Clear if target.required => {
-                return Err(MappingFault {
-                    reason: Reason::AttributeMissing,
-                    attribute: target.name.to_owned(),
-                    message: format!(
-                        "`{}` has no value; it is mapped from `{}`",
-                        target.name,
-                        self.expression.source()
-                    ),
-                });
-            }
-            Assigned::Clear if target.clearable => Mapped::Nothing,
-            Assigned::Clear => Mapped::NotClearable,
-            Assigned::Keep => Mapped::Kept,
-            Assigned::Set(value) => Mapped::Value(value::fit(target, value)?),
+        Ok(match assigned.map_err(|error| fault(self.target, error))? {
+            Assigned::Set(value) => Said::Value(value::fit(self.target, value)?),
+            Assigned::Clear => Said::Nothing,
+            Assigned::Keep => Said::Keep,
+        })
+    }
+
+    /// What the rule makes of one entry alone.
+    fn map(&self, entry: &Entry, now: Timestamp) -> Result<Mapped, MappingFault> {
+        Ok(match self.say(entry, now)? {
+            Said::Value(value) => Mapped::Value(value),
+            Said::Nothing if self.clears()? => Mapped::Nothing,
+            Said::Nothing => Mapped::NotClearable,
+            Said::Keep => Mapped::Kept,
+        })
+    }
+
+    /// Nobody gives a value: whether the attribute is to be cleared.
+    fn clears(&self) -> Result<bool, MappingFault> {
+        if !self.target.required {
+            return Ok(self.target.clearable);
+        }
+        Err(MappingFault {
+            reason: Reason::AttributeMissing,
+            attribute: self.target.name.to_owned(),
+            message: format!(
+                "`{}` has no value; it is mapped from `{}`",
+                self.target.name,
+                self.expression.source()
+            ),
         })
     }
 }

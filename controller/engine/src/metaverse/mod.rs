@@ -11,15 +11,17 @@ use jiff::Timestamp;
 use crate::{
     anchor::Anchor,
     configuration::Configuration,
-    entry::Class,
-    identity::{Aside, Identity, Ruled, ScopeCounts, desired},
+    entry::{Class, Entry},
+    identity::{Aside, Identity, Ruled, ScopeCounts},
     index::{Index, NONE},
+    mapping::{Contribution, MappingFault, together},
     memory::Memory,
     operation::Change,
+    parting::Partings,
     plan::{Counts, Unsupported},
     scope::Decided,
-    space::Spaces,
-    target::TargetId,
+    space::{ConnectorSpace, Spaces},
+    target::{Changes, TargetId},
     target_view::TargetView,
 };
 
@@ -27,6 +29,7 @@ mod joining;
 mod leaving;
 mod matching;
 mod referring;
+mod ring;
 mod scoping;
 mod update;
 
@@ -113,6 +116,9 @@ pub(crate) struct References {
 #[derive(Debug)]
 pub(crate) struct Metaverse {
     states: Vec<State>,
+    rings: ring::Rings,
+    /// Nobody whom the joins concern is decided for now.
+    waiting: bool,
     sets: Vec<Vec<u16>>,
     /// By position of the scope in the configuration; `None` until its connector was read completely.
     pub(crate) decided: Vec<Option<Decided>>,
@@ -146,6 +152,8 @@ pub(crate) struct Metaverse {
     moment_of: HashMap<u32, Timestamp>,
     /// Anchors of which the memory changed.
     pub(crate) remembered: BTreeSet<Anchor>,
+    /// Names of entries that nothing holds any more because of somebody who had left them.
+    pub(crate) released: BTreeSet<Anchor>,
     /// Desired objects that this update has computed already.
     cache: HashMap<u32, Identity>,
     /// How many identities were looked at again since the start.
@@ -159,6 +167,8 @@ impl Metaverse {
     pub(crate) fn new(recomputed: u64) -> Self {
         Self {
             states: Vec::new(),
+            rings: ring::Rings::default(),
+            waiting: false,
             sets: vec![Vec::new()],
             decided: Vec::new(),
             aside: BTreeMap::new(),
@@ -182,6 +192,7 @@ impl Metaverse {
             moments: BTreeSet::new(),
             moment_of: HashMap::new(),
             remembered: BTreeSet::new(),
+            released: BTreeSet::new(),
             cache: HashMap::new(),
             recomputed,
         }
@@ -306,25 +317,104 @@ impl Metaverse {
         &self,
         configuration: &Configuration,
         spaces: &Spaces,
+        partings: &Partings,
         slot: u32,
     ) -> Option<Result<Identity, Aside>> {
         let state = self.state(slot);
         let scope = configuration.scopes.get(usize::from(state.scope))?;
+        let decided = self.decided.get(usize::from(state.scope))?.as_ref()?;
         let entry = spaces.entry(slot)?;
-        let desired = match desired(scope.mapping.get(&state.class), &entry, self.now)? {
+        let mut closed = decided.closed;
+        let (mut joined, mut former) = (Vec::new(), Vec::new());
+        let desired = if self.rings.is_tied(slot) {
+            let contributors = self.contributors(configuration, spaces, slot);
+            for member in self.rings.members(slot).into_iter().skip(1) {
+                let names = spaces.names_of(member);
+                if contributors.contains(&member) {
+                    joined.extend(names);
+                } else {
+                    former.extend(names);
+                }
+            }
+            let scopes = contributors.iter().map(|one| self.state(*one).scope);
+            let mut decided = scopes.filter_map(|at| self.decided.get(usize::from(at))?.as_ref());
+            closed = decided.any(|decided| decided.closed);
+            self.desired_together(configuration, spaces, &contributors)?
+        } else {
+            let mapped = scope.mapping.get(&state.class)?.apply(&entry, self.now);
+            mapped.map_err(aside)
+        };
+        let desired = match desired {
             Ok(desired) => desired,
             Err(aside) => return Some(Err(aside)),
         };
-        let decided = self.decided.get(usize::from(state.scope))?.as_ref()?;
+        let anchor = entry.anchor?;
+        if !partings.is_empty() {
+            let names = [&anchor].into_iter().chain(&entry.alternate).chain(&joined);
+            let left = names.flat_map(|name| partings.left(name));
+            former.extend(left.flat_map(|left| partings.names(left).iter().cloned()));
+        }
         Some(Ok(Identity {
             slot,
             class: state.class,
-            anchor: entry.anchor?,
+            anchor,
             alternate: entry.alternate,
+            joined,
+            former,
             dn: entry.dn,
-            closed: decided.closed,
+            closed,
             desired,
         }))
+    }
+
+    /// What several entries say together.
+    fn desired_together(
+        &self,
+        configuration: &Configuration,
+        spaces: &Spaces,
+        contributors: &[u32],
+    ) -> Option<Result<Changes, Aside>> {
+        let joins = configuration.joins.as_ref()?;
+        let entries: Vec<(u32, Entry)> = contributors
+            .iter()
+            .filter_map(|slot| Some((*slot, spaces.entry(*slot)?)))
+            .collect();
+        let contributions: Vec<Contribution<'_>> = entries
+            .iter()
+            .filter_map(|(slot, entry)| {
+                let state = self.state(*slot);
+                let scope = configuration.scopes.get(usize::from(state.scope))?;
+                Some(Contribution {
+                    mapping: scope.mapping.get(&state.class)?,
+                    entry,
+                    connector: &scope.connector,
+                })
+            })
+            .collect();
+        if contributions.is_empty() {
+            return None;
+        }
+        let rank = |attribute: &str, connector: &str| joins.rank_for(attribute, connector);
+        let desired = together(&contributions, self.now, rank);
+        Some(desired.map_err(|(at, fault)| {
+            let dn = contributions.get(at).map_or("", |one| &one.entry.dn);
+            let Aside { reason, message } = aside(fault);
+            let message = format!("`{dn}`: {message}");
+            Aside { reason, message }
+        }))
+    }
+
+    /// The connectors of all entries of an identity were read to the end.
+    pub(crate) fn settled(&self, spaces: &Spaces, slot: u32) -> bool {
+        let settled = |slot: u32| {
+            let connector = spaces.connector_of(slot);
+            let space = connector.and_then(|number| spaces.connector(number));
+            space.is_some_and(ConnectorSpace::settled)
+        };
+        if !self.rings.is_tied(slot) {
+            return settled(slot);
+        }
+        self.rings.members(slot).into_iter().all(settled)
     }
 
     /// An identity, with what its object should look like.
@@ -332,12 +422,20 @@ impl Metaverse {
         &self,
         configuration: &Configuration,
         spaces: &Spaces,
+        partings: &Partings,
         slot: u32,
     ) -> Option<Identity> {
         if !self.is_identity(slot) {
             return None;
         }
-        self.compute(configuration, spaces, slot)?.ok()
+        self.compute(configuration, spaces, partings, slot)?.ok()
+    }
+}
+
+fn aside(fault: MappingFault) -> Aside {
+    Aside {
+        reason: fault.reason,
+        message: fault.message,
     }
 }
 

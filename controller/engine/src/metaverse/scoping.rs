@@ -57,6 +57,8 @@ impl Metaverse {
                 self.set_part(slot, Part::None, Vec::new());
                 self.set_moment(slot, None);
                 self.aside.remove(&(Stage::Join, slot));
+                self.take_join_values(world, work, slot, None);
+                self.rings.untie(slot);
                 self.drop_identity(world, work, slot);
                 continue;
             };
@@ -70,10 +72,11 @@ impl Metaverse {
             let moment = entry
                 .as_ref()
                 .and_then(|entry| changes_at(entry, &scopes, world.now));
-            let (part, taken) = entry.map_or((Part::None, Vec::new()), |entry| {
-                part(slot, &entry, &scopes, world.configuration, world.now)
+            let (part, taken) = entry.as_ref().map_or((Part::None, Vec::new()), |entry| {
+                part(slot, entry, &scopes, world.configuration, world.now)
             });
             self.set_moment(slot, moment.filter(|_| !planted(Fault::TimeStandsStill)));
+            self.take_join_values(world, work, slot, entry.as_ref());
             let stale = planted(Fault::ConditionStale) && self.state(slot).scope != u16::MAX;
             if !stale {
                 self.state_mut(slot).class = class_of(kind).unwrap_or(Class::User);

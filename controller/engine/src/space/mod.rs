@@ -17,11 +17,14 @@ use crate::{
     port::{Cause, Cursor, Extent, ValueChange},
 };
 
+mod foreign;
 mod name;
 mod pack;
 mod place;
 mod read;
 
+use foreign::Foreign;
+pub(crate) use foreign::OBJECT_SID;
 use name::Names;
 use pack::{Link, Packed, unpack};
 pub(crate) use pack::{Reader, Words, Writer};
@@ -133,12 +136,15 @@ pub(crate) struct Spaces {
     linked: Index,
     words: Words,
     above: Words,
+    /// Accounts by SID; only where there is more than one connector.
+    foreign: Option<Foreign>,
     pub(crate) journal: Journal,
 }
 
 /// An entry that is no longer there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Swept {
+    pub(crate) slot: u32,
     pub(crate) anchor: Anchor,
     pub(crate) alternate: Option<Anchor>,
 }
@@ -331,7 +337,9 @@ impl Spaces {
             return Vec::new();
         };
         let aliases = self.aliases.get(&slot).into_iter().flatten().copied();
-        let names: BTreeSet<u32> = [entry.name].into_iter().chain(aliases).collect();
+        let foreign = self.foreign_names(&entry.packed).into_iter();
+        let names = [entry.name].into_iter().chain(aliases).chain(foreign);
+        let names: BTreeSet<u32> = names.collect();
         names
             .into_iter()
             .flat_map(|name| self.linked.get(name))

@@ -7,6 +7,7 @@ mod drift;
 mod evidence;
 mod expiry;
 mod explain;
+mod joins;
 mod rules;
 mod scale;
 mod world;

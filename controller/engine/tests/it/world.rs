@@ -95,6 +95,7 @@ pub(crate) fn configuration(adopt: Adopt) -> Configuration {
     };
     Configuration {
         drift: DriftPolicy::Correct,
+        joins: None,
         owner: OWNER.into(),
         connectors: vec![ConnectorSettings {
             name: "corp".into(),

@@ -4,6 +4,7 @@
 mod changes;
 mod connector;
 mod disturbance;
+mod joins;
 mod scope;
 mod sync;
 mod tenant;
