@@ -307,19 +307,14 @@ impl Look<'_> {
             };
             let number = self.spaces.find(connector);
             let space = number.and_then(|number| self.spaces.connector(number));
-            let buried = [Some(name), absence.alternate.as_ref()];
+            let own = absence.alternate.as_ref().unwrap_or(name);
             all.push(Evidence {
                 connector: connector.clone(),
                 seen_before: absence.home,
                 first_absent: absence.first,
                 last_absent: absence.last,
                 searched: absence.searched,
-                tombstone: space.is_some_and(|space| {
-                    buried
-                        .into_iter()
-                        .flatten()
-                        .any(|name| space.tombstoned(name))
-                }),
+                tombstone: space.is_some_and(|space| space.tombstoned(own)),
                 requires_tombstone: space.is_some_and(|space| space.requires_tombstones),
             });
         }

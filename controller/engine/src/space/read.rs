@@ -322,10 +322,18 @@ impl Spaces {
         }
     }
 
+    /// A tombstone names an entry by what the server itself gave it. Who bears the source anchor of a deleted one and has another name of
+    /// that kind has come back: he was made anew and given his old anchor.
     pub(crate) fn bury(&mut self, connector: u16, anchors: Vec<Anchor>) -> Vec<Swept> {
         let (mut swept, verifies) = (Vec::new(), self.verifies(connector));
         for anchor in anchors {
+            let mut back = false;
             for slot in self.by_name_in(connector, &anchor) {
+                let own = self.head(slot).and_then(|(_, _, alternate)| alternate);
+                if own.is_some_and(|own| own != anchor) {
+                    back = true;
+                    continue;
+                }
                 swept.extend(self.remove(connector, slot));
                 if let Some(space) = self.connector_mut(connector)
                     && verifies
@@ -333,7 +341,9 @@ impl Spaces {
                     space.findings.left += 1;
                 }
             }
-            if let Some(space) = self.connector_mut(connector) {
+            if let Some(space) = self.connector_mut(connector)
+                && !back
+            {
                 space.missing.remove(&anchor);
                 let generation = space.generation;
                 space.tombstones.insert(anchor.clone(), generation);
