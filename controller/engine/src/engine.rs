@@ -240,12 +240,7 @@ impl Engine {
     }
 
     /// Entries left a connector: keeps what is known of their absence, and with whom they were one identity.
-    fn left(
-        &mut self,
-        connector: &str,
-        swept: Vec<Swept>,
-        searched: Option<(Doubt, Timestamp)>,
-    ) {
+    fn left(&mut self, connector: &str, swept: Vec<Swept>, searched: Option<(Doubt, Timestamp)>) {
         for swept in &swept {
             let stay = self.metaverse.joined_to(&self.spaces, swept.slot);
             self.memory.partings.part(swept, &stay);
@@ -486,9 +481,12 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn desired(&self) -> Vec<(Class, Anchor, crate::target::Changes)> {
         let identity = |slot| {
-            let identity = self
-                .metaverse
-                .identity(&self.configuration, &self.spaces, &self.memory.partings, slot)?;
+            let identity = self.metaverse.identity(
+                &self.configuration,
+                &self.spaces,
+                &self.memory.partings,
+                slot,
+            )?;
             Some((identity.class, identity.anchor, identity.desired))
         };
         let mut all: Vec<_> = self.spaces.slots().filter_map(identity).collect();

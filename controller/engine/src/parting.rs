@@ -72,7 +72,9 @@ impl Partings {
 
     /// All names of an entry that is no longer read, of which this is one.
     pub(crate) fn names(&self, name: &Anchor) -> &[Anchor] {
-        self.departed.get(name).map_or(&[], |parting| &parting.names)
+        self.departed
+            .get(name)
+            .map_or(&[], |parting| &parting.names)
     }
 
     /// The names of those who stayed when the entry with this name left.

@@ -332,7 +332,12 @@ impl Directory {
     fn buried(&self) -> Vec<Anchor> {
         let deleted = self.people.iter().filter(|person| person.deleted);
         deleted
-            .flat_map(|person| [self.guid(person.id), self.anchor(person.id, person.anchor_changed)])
+            .flat_map(|person| {
+                [
+                    self.guid(person.id),
+                    self.anchor(person.id, person.anchor_changed),
+                ]
+            })
             .collect()
     }
 

@@ -256,7 +256,9 @@ impl Mapping {
         let mut changes = Changes::new();
         for rule in &self.rules {
             match rule.say(entry)? {
-                Said::Value(value) => drop(changes.insert(rule.target.name.to_owned(), Some(value))),
+                Said::Value(value) => {
+                    drop(changes.insert(rule.target.name.to_owned(), Some(value)))
+                }
                 Said::Nothing if rule.clears()? => {
                     changes.insert(rule.target.name.to_owned(), None);
                 }

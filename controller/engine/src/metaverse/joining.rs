@@ -9,23 +9,22 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Metaverse, Stage, Standing, World, update::Work};
+use super::{
+    Metaverse, Stage, Standing, World,
+    component::{component, connector_name, join_values, only_of_their_connector, rank},
+    update::Work,
+};
 use crate::{
     anchor::Anchor,
-    configuration::{Configuration, Joins},
+    configuration::Configuration,
     entry::{Class, Entry, EntryKind},
     fault::{Fault, planted},
-    filter::comparable,
     gone::{Verdict, judge},
     identity::Aside,
     index::{NONE, hash, short},
     reason::Reason,
-    sid::of_a_domain,
     space::Spaces,
 };
-
-/// The rule and the value by which an entry is joined to others.
-type JoinValue = (usize, Vec<u8>);
 
 impl Metaverse {
     /// Decides the identity of every anchor that is concerned.
@@ -104,7 +103,9 @@ impl Metaverse {
         let joins = configuration.joins.iter();
         let mut connectors = joins.flat_map(|joins| &joins.precedence);
         let unread = |name: &String| {
-            let space = spaces.find(name).and_then(|number| spaces.connector(number));
+            let space = spaces
+                .find(name)
+                .and_then(|number| spaces.connector(number));
             space.is_none_or(|space| space.complete().is_none())
         };
         connectors.any(|name| unread(name) || self.faulted(configuration, name))
@@ -135,7 +136,11 @@ impl Metaverse {
         spaces: &Spaces,
         slot: u32,
     ) -> Vec<u32> {
-        let Some(joins) = configuration.joins.as_ref().filter(|_| self.rings.is_tied(slot)) else {
+        let Some(joins) = configuration
+            .joins
+            .as_ref()
+            .filter(|_| self.rings.is_tied(slot))
+        else {
             return vec![slot];
         };
         let mut members = self.rings.members(slot);
@@ -213,7 +218,8 @@ impl Metaverse {
         for slot in slots {
             tell_referrers(world, work, *slot);
             for name in world.spaces.names_of(*slot) {
-                work.anchors.extend(world.memory.partings.left(&name).cloned());
+                work.anchors
+                    .extend(world.memory.partings.left(&name).cloned());
                 work.anchors.insert(name);
             }
         }
@@ -237,10 +243,16 @@ impl Metaverse {
         let twin = active.iter().find(|slot| twins(self, **slot).len() > 1);
         let why = match (rival, twin) {
             (Some((connector, slots)), _) => {
-                format!("{} of connector `{connector}` are joined to one identity", list(spaces, slots))
+                format!(
+                    "{} of connector `{connector}` are joined to one identity",
+                    list(spaces, slots)
+                )
             }
             (None, Some(twin)) => {
-                format!("{} is joined to it and has no source anchor of its own", list(spaces, &[*twin]))
+                format!(
+                    "{} is joined to it and has no source anchor of its own",
+                    list(spaces, &[*twin])
+                )
             }
             (None, None) => return false,
         };
@@ -337,7 +349,12 @@ impl Metaverse {
 
     fn make_identity(&mut self, world: &World<'_>, work: &mut Work, slot: u32) {
         self.aside.remove(&(Stage::Join, slot));
-        match self.compute(world.configuration, world.spaces, &world.memory.partings, slot) {
+        match self.compute(
+            world.configuration,
+            world.spaces,
+            &world.memory.partings,
+            slot,
+        ) {
             Some(Ok(identity)) => {
                 work.matches.insert(slot);
                 if !self.is_identity(slot) {
@@ -394,77 +411,6 @@ impl Metaverse {
         own.standing = Standing::None;
         (own.object, own.members) = (NONE, 0);
     }
-}
-
-fn connector_name(spaces: &Spaces, slot: u32) -> &str {
-    let connector = spaces.connector_of(slot);
-    let space = connector.and_then(|number| spaces.connector(number));
-    space.map_or("", |space| &space.name)
-}
-
-fn rank(joins: &Joins, spaces: &Spaces, slot: u32) -> Option<(usize, u32)> {
-    Some((joins.rank(connector_name(spaces, slot))?, slot))
-}
-
-/// The values by which an entry is joined to others.
-fn join_values(joins: &Joins, connector: &str, entry: &Entry) -> Vec<JoinValue> {
-    let rules = joins.rules.iter().enumerate();
-    let mut values = Vec::new();
-    for (at, rule) in rules {
-        let Some(attribute) = rule.attributes.get(connector) else {
-            continue;
-        };
-        for value in entry.attributes.get(attribute) {
-            let means_somebody = !SIDS.contains(&attribute.as_str()) || of_a_domain(value);
-            let value = comparable(attribute, value).filter(|value| !value.is_empty());
-            values.extend(value.filter(|_| means_somebody).map(|value| (at, value)));
-        }
-    }
-    values
-}
-
-/// Attributes with the SID of an account.
-const SIDS: [&str; 2] = ["objectsid", "msexchmasteraccountsid"];
-
-/// An entry and all that have a value in common with it, directly or by way of others.
-fn component(metaverse: &Metaverse, joins: &Joins, spaces: &Spaces, first: u32) -> Vec<u32> {
-    let values = |slot: u32| {
-        let entry = spaces.entry(slot);
-        entry.map_or(Vec::new(), |entry| {
-            join_values(joins, connector_name(spaces, slot), &entry)
-        })
-    };
-    let (mut found, mut queue) = (vec![first], vec![first]);
-    let mut known = HashSet::from([first]);
-    while let Some(slot) = queue.pop() {
-        let alike = metaverse.rings.alike(slot);
-        if alike.is_empty() {
-            continue;
-        }
-        let own = values(slot);
-        for other in alike {
-            let joined = !known.contains(&other)
-                && values(other).iter().any(|value| own.contains(value));
-            if joined {
-                known.insert(other);
-                found.push(other);
-                queue.push(other);
-            }
-        }
-    }
-    found.sort_unstable();
-    found
-}
-
-/// Those out of scope that are the only entry of their connector.
-fn only_of_their_connector(spaces: &Spaces, active: &[u32], dormant: &[u32]) -> Vec<u32> {
-    let connector = |slot: &u32| spaces.connector_of(*slot);
-    let alone = |slot: &&u32| {
-        let own = connector(slot);
-        let all = active.iter().chain(dormant);
-        all.filter(|other| connector(other) == own).count() == 1
-    };
-    dormant.iter().filter(alone).copied().collect()
 }
 
 /// Whoever links to the entry, or to another entry of its identity, compares his references again.

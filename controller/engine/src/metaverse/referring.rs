@@ -64,7 +64,10 @@ impl Metaverse {
         if let (Some(joins), true) = (&configuration.joins, contributors.len() > 1) {
             contributors.sort_by_key(|slot| {
                 let scope = usize::from(self.state(*slot).scope);
-                let connector = configuration.scopes.get(scope).map(|scope| &scope.connector);
+                let connector = configuration
+                    .scopes
+                    .get(scope)
+                    .map(|scope| &scope.connector);
                 connector.map(|connector| joins.rank_for(MANAGER, connector))
             });
         }
@@ -79,8 +82,8 @@ impl Metaverse {
     /// Somebody's manager is mapped at all.
     fn maps_manager(&self, configuration: &Configuration, spaces: &Spaces, slot: u32) -> bool {
         let contributors = self.contributors(configuration, spaces, slot);
-        let mut mappings = (contributors.into_iter())
-            .filter_map(|slot| self.mapping(configuration, slot));
+        let mut mappings =
+            (contributors.into_iter()).filter_map(|slot| self.mapping(configuration, slot));
         mappings.any(|mapping| mapping.manager().is_some())
     }
 

@@ -114,12 +114,7 @@ impl Metaverse {
     }
 
     /// Who is joined to others and is concerned by what happened to those who left, or to marks.
-    fn concern_joined(
-        &mut self,
-        world: &World<'_>,
-        work: &mut Work,
-        marks: &BTreeSet<Anchor>,
-    ) {
+    fn concern_joined(&mut self, world: &World<'_>, work: &mut Work, marks: &BTreeSet<Anchor>) {
         if world.configuration.joins.is_none() {
             return;
         }
@@ -131,7 +126,9 @@ impl Metaverse {
         let partings = &world.memory.partings;
         let names = work.anchors.iter().chain(marks);
         let stayed = names.flat_map(|name| partings.stayed(name));
-        let slots = stayed.chain(marks).flat_map(|name| world.spaces.by_name(name));
+        let slots = stayed
+            .chain(marks)
+            .flat_map(|name| world.spaces.by_name(name));
         let joined: Vec<Anchor> = slots.filter_map(|slot| world.spaces.anchor(slot)).collect();
         work.joins.extend(joined);
     }
@@ -140,7 +137,8 @@ impl Metaverse {
     fn concern(&mut self, world: &World<'_>, work: &mut Work) {
         for anchor in &work.anchors {
             let named = world.spaces.by_name(anchor).into_iter();
-            work.matches.extend(named.filter_map(|slot| self.lead(slot)));
+            work.matches
+                .extend(named.filter_map(|slot| self.lead(slot)));
             for object in world.view.by_mark(anchor) {
                 work.objects.insert(object);
                 let keys = world.view.value_keys(object);

@@ -40,7 +40,8 @@ impl Spaces {
             }
         }
         let vacant = self.names.vacant().filter(|_| wanted);
-        let vacant: Vec<(u32, String)> = vacant.map(|(name, text)| (name, text.to_owned())).collect();
+        let vacant: Vec<(u32, String)> =
+            vacant.map(|(name, text)| (name, text.to_owned())).collect();
         for (name, text) in vacant {
             self.note_foreign(name, &text);
         }
@@ -90,7 +91,9 @@ impl Spaces {
         if known.principals.is_empty() || planted(Fault::ForeignUnnoticed) {
             return Vec::new();
         }
-        let names = self.sid_in(packed).and_then(|sid| known.principals.get(&sid));
+        let names = self
+            .sid_in(packed)
+            .and_then(|sid| known.principals.get(&sid));
         names.into_iter().flatten().copied().collect()
     }
 

@@ -38,7 +38,9 @@ fn joins() -> Joins {
         first: BTreeMap::from([("city".to_owned(), vec!["b".to_owned()])]),
         rules: vec![
             JoinRule {
-                attributes: ["a", "b"].map(|name| (name.to_owned(), "mail".to_owned())).into(),
+                attributes: ["a", "b"]
+                    .map(|name| (name.to_owned(), "mail".to_owned()))
+                    .into(),
             },
             JoinRule {
                 attributes: [("a", "objectsid"), ("b", "msexchmasteraccountsid")]
@@ -177,10 +179,16 @@ impl Forests {
     }
 
     fn object(&mut self, operation: &Operation) -> &mut TargetObject {
-        let found = self.target.iter_mut().find(|object| match &operation.target {
-            Some(id) => object.id == *id,
-            None => object.mark.as_ref().is_some_and(|mark| mark.anchor == operation.anchor),
-        });
+        let found = self
+            .target
+            .iter_mut()
+            .find(|object| match &operation.target {
+                Some(id) => object.id == *id,
+                None => object
+                    .mark
+                    .as_ref()
+                    .is_some_and(|mark| mark.anchor == operation.anchor),
+            });
         found.unwrap()
     }
 
@@ -215,7 +223,11 @@ impl Forests {
             }
             Change::AddMember { member } => {
                 let member = self.id(member);
-                self.object(operation).members.as_mut().unwrap().push(member);
+                self.object(operation)
+                    .members
+                    .as_mut()
+                    .unwrap()
+                    .push(member);
             }
             other => panic!("not expected here: {other:?}"),
         }
@@ -262,7 +274,9 @@ fn a_linked_mailbox_is_joined_by_the_sid_of_its_account_and_self_links_nobody() 
     };
     let mailbox = |id, mail: &str, master: Vec<u8>| {
         let mut mailbox = person(id, mail, &[("cn", "Mailbox"), ("l", "Mainz")]);
-        mailbox.attributes.add("msExchMasterAccountSid", vec![master]);
+        mailbox
+            .attributes
+            .add("msExchMasterAccountSid", vec![master]);
         mailbox
     };
     // NT AUTHORITY\SELF, as in a room's mailbox.
@@ -277,7 +291,9 @@ fn a_linked_mailbox_is_joined_by_the_sid_of_its_account_and_self_links_nobody() 
     );
     let plan = forests.cycle();
     assert_eq!((plan.counts.users, reasons(&plan)), (3, vec![]));
-    let names: Vec<_> = (0..3).map(|at| forests.text(at, "userPrincipalName")).collect();
+    let names: Vec<_> = (0..3)
+        .map(|at| forests.text(at, "userPrincipalName"))
+        .collect();
     assert!(names.contains(&Some("one@x.test")), "{names:?}");
     assert!(!names.contains(&Some("eleven@x.test")), "{names:?}");
 }
@@ -292,7 +308,11 @@ fn an_account_keeps_its_name_when_the_other_entry_comes_and_lives_on_when_its_ow
     forests.a.push(late);
     let plan = forests.cycle();
     assert_eq!((plan.operations.len(), forests.target.len()), (1, 1));
-    assert_eq!(plan.operations[0].anchor, anchor(2), "it is named as before");
+    assert_eq!(
+        plan.operations[0].anchor,
+        anchor(2),
+        "it is named as before"
+    );
     assert_eq!(forests.text(0, "displayName"), Some("Ada of A"));
     assert_eq!(forests.mark(0), Some(&anchor(2)));
 
@@ -311,7 +331,10 @@ fn an_account_keeps_its_name_when_the_other_entry_comes_and_lives_on_when_its_ow
     forests.buried = vec![anchor(2)];
     let plan = forests.cycle();
     assert!(matches!(plan.operations[0].change, Change::Adopt { .. }));
-    assert_eq!((forests.mark(0), forests.target.len()), (Some(&anchor(1)), 1));
+    assert_eq!(
+        (forests.mark(0), forests.target.len()),
+        (Some(&anchor(1)), 1)
+    );
     assert_eq!(forests.text(0, "city"), None, "b's value went with it");
     let plan = forests.cycle();
     assert_eq!((plan.is_empty(), reasons(&plan)), (true, vec![]));
@@ -332,7 +355,10 @@ fn who_leaves_the_scope_of_one_forest_stays_by_the_other() {
     forests.cycle();
     forests.b[0].dn = "cn=p2,dc=x".into();
     forests.cycle();
-    assert_eq!((forests.mark(0), forests.target.len()), (Some(&anchor(1)), 1));
+    assert_eq!(
+        (forests.mark(0), forests.target.len()),
+        (Some(&anchor(1)), 1)
+    );
     assert_eq!(forests.text(0, "city"), None);
     let plan = forests.cycle();
     assert_eq!((plan.is_empty(), reasons(&plan)), (true, vec![]));
@@ -355,9 +381,10 @@ fn two_of_one_forest_that_join_the_same_identity_are_both_set_aside_with_it() {
         .collect();
     for (id, other) in [(1, "cn=p2"), (1, "cn=p3"), (2, "cn=p3"), (3, "cn=p2")] {
         assert!(
-            told.iter().any(|(reason, of, message)| *reason == Reason::JoinAmbiguous
-                && *of == Some(anchor(id))
-                && message.contains(other)),
+            told.iter()
+                .any(|(reason, of, message)| *reason == Reason::JoinAmbiguous
+                    && *of == Some(anchor(id))
+                    && message.contains(other)),
             "{id} names {other}: {told:#?}"
         );
     }
@@ -391,7 +418,11 @@ fn two_accounts_of_one_person_are_left_alone_until_somebody_decides() {
     // Made before the forests were joined.
     forests.target = vec![ours(1, "ada@x.test"), ours(2, "ada2@x.test")];
     let plan = forests.cycle();
-    assert!(plan.is_empty() && plan.holds.is_empty(), "{:?}", plan.operations);
+    assert!(
+        plan.is_empty() && plan.holds.is_empty(),
+        "{:?}",
+        plan.operations
+    );
     assert_eq!(reasons(&plan), [Reason::AmbiguousMatch]);
     forests.target.remove(0);
     let plan = forests.cycle();
@@ -414,11 +445,19 @@ fn what_a_forest_may_contribute_is_waited_for_until_it_was_read() {
     forests.engine = Engine::new(self::forests(Some(joins())), Memory::default());
     forests.read("a", true);
     let plan = forests.plan();
-    assert!(plan.is_empty() && plan.holds.is_empty(), "{:?}", plan.operations);
+    assert!(
+        plan.is_empty() && plan.holds.is_empty(),
+        "{:?}",
+        plan.operations
+    );
     forests.b.clear();
     forests.read("b", false);
     let plan = forests.plan();
-    assert!(plan.is_empty() && plan.holds.is_empty(), "{:?}", plan.operations);
+    assert!(
+        plan.is_empty() && plan.holds.is_empty(),
+        "{:?}",
+        plan.operations
+    );
 
     // The unit of its scope is hidden.
     forests.engine.import(
@@ -432,7 +471,11 @@ fn what_a_forest_may_contribute_is_waited_for_until_it_was_read() {
     );
     forests.engine.import("b", Import::End { cursor: None });
     let plan = forests.plan();
-    assert!(plan.is_empty() && plan.holds.is_empty(), "{:?}", plan.operations);
+    assert!(
+        plan.is_empty() && plan.holds.is_empty(),
+        "{:?}",
+        plan.operations
+    );
     assert_eq!(plan.faults[0].reason, Reason::ScopeUnresolved);
 }
 
@@ -461,7 +504,10 @@ fn a_member_from_the_other_forest_is_found_by_the_sid_and_by_whom_he_is_joined_t
     ];
     let mut forests = Forests::new(a, b);
     forests.cycle();
-    let group = forests.target.iter().position(|one| one.class == Class::Group);
+    let group = forests
+        .target
+        .iter()
+        .position(|one| one.class == Class::Group);
     let members = |forests: &Forests| {
         let mut members = forests.target[group.unwrap()].members.clone().unwrap();
         members.sort();
@@ -475,7 +521,11 @@ fn a_member_from_the_other_forest_is_found_by_the_sid_and_by_whom_he_is_joined_t
     // Hidden, both of them: nobody leaves a group because of that.
     let hidden = std::mem::take(&mut forests.b);
     let plan = forests.cycle();
-    assert!(plan.is_empty() && plan.holds.is_empty(), "{:?}", plan.operations);
+    assert!(
+        plan.is_empty() && plan.holds.is_empty(),
+        "{:?}",
+        plan.operations
+    );
     forests.b = hidden;
     forests.cycle();
 
@@ -504,7 +554,10 @@ fn who_is_gone_from_both_forests_leaves_and_not_before() {
     // Hidden, not deleted.
     forests.b.clear();
     let plan = forests.cycle();
-    assert_eq!((plan.is_empty(), reasons(&plan)), (true, vec![Reason::AbsenceUnproven]));
+    assert_eq!(
+        (plan.is_empty(), reasons(&plan)),
+        (true, vec![Reason::AbsenceUnproven])
+    );
     forests.buried = vec![anchor(1), anchor(2)];
     forests.minutes += 30;
     forests.read("b", true);

@@ -24,7 +24,9 @@ pub(super) fn validate(
     scopes: &[Scope],
     capabilities: &Capabilities,
 ) -> Result<Joins, Problem> {
-    let with_users = scopes.iter().filter(|scope| scope.classes.contains(&Class::User));
+    let with_users = scopes
+        .iter()
+        .filter(|scope| scope.classes.contains(&Class::User));
     let read: BTreeSet<&str> = with_users.map(|scope| scope.connector.as_str()).collect();
     for (at, connector) in joins.precedence.iter().enumerate() {
         if !read.contains(connector.as_str()) {
@@ -52,7 +54,9 @@ pub(super) fn validate(
 fn rule(at: usize, written: &Written, connectors: &[String]) -> Result<JoinRule, Problem> {
     let mut attributes = BTreeMap::new();
     if let Some(attribute) = &written.attribute {
-        let same = connectors.iter().map(|name| (name.clone(), attribute.to_ascii_lowercase()));
+        let same = connectors
+            .iter()
+            .map(|name| (name.clone(), attribute.to_ascii_lowercase()));
         attributes.extend(same);
     }
     if let Some(linked) = &written.linked_account {
@@ -60,9 +64,14 @@ fn rule(at: usize, written: &Written, connectors: &[String]) -> Result<JoinRule,
         attributes.insert(linked.resource.clone(), "msexchmasteraccountsid".to_owned());
     }
     for chosen in &written.attributes {
-        attributes.insert(chosen.connector.clone(), chosen.attribute.to_ascii_lowercase());
+        attributes.insert(
+            chosen.connector.clone(),
+            chosen.attribute.to_ascii_lowercase(),
+        );
     }
-    let link = attributes.values().find(|name| LINKS.contains(&name.as_str()));
+    let link = attributes
+        .values()
+        .find(|name| LINKS.contains(&name.as_str()));
     if let Some(link) = link {
         return Err(wrong(format!(
             "`spec.joins.rules[{at}]`: `{link}` holds DNs, which mean something in their own directory only; choose an attribute with a value that both directories have"

@@ -35,7 +35,9 @@ fn unit(forest: &Samba, name: &str) {
 fn sid(forest: &Samba, name: &str) -> String {
     let shown = forest.tool(&["user", "show", name, "--attributes=objectSid"]);
     let shown = shown.unwrap();
-    let sid = shown.lines().find_map(|line| line.strip_prefix("objectSid: "));
+    let sid = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("objectSid: "));
     sid.unwrap().to_owned()
 }
 
@@ -43,7 +45,8 @@ fn sid(forest: &Samba, name: &str) -> String {
 fn two_samba_forests_bring_one_account_for_a_person_in_both_and_members_across() {
     let [corp, exchange] = thread::scope(|scope| {
         let realms = ["corp.example.com", "exchange.example.net"];
-        let started = realms.map(|realm| scope.spawn(move || Samba::start_with(&[("AD_REALM", realm)])));
+        let started =
+            realms.map(|realm| scope.spawn(move || Samba::start_with(&[("AD_REALM", realm)])));
         started.map(|started| started.join().unwrap().unwrap())
     });
     for name in ["Staff", "Groups"] {
@@ -57,7 +60,8 @@ fn two_samba_forests_bring_one_account_for_a_person_in_both_and_members_across()
     user(&exchange, "Mailboxes", "dora", "dora", "Of exchange");
     user(&exchange, "Mailboxes", "dorothea", "dora", "Of exchange");
     user(&exchange, "Mailboxes", "emil", "emil", "Of exchange");
-    corp.tool(&["group", "add", "crew", "--groupou=OU=Groups"]).unwrap();
+    corp.tool(&["group", "add", "crew", "--groupou=OU=Groups"])
+        .unwrap();
     // Anna by her account of the other forest, and Emil, who is nowhere else.
     for name in ["anna", "emil"] {
         let sid = sid(&exchange, name);
@@ -87,7 +91,10 @@ fn two_samba_forests_bring_one_account_for_a_person_in_both_and_members_across()
     }
     for (name, forest) in NAMES.iter().zip([&corp, &exchange]) {
         let reader = forest.reader().unwrap();
-        let keys = [("username", reader.dn.as_str()), ("password", &reader.password)];
+        let keys = [
+            ("username", reader.dn.as_str()),
+            ("password", &reader.password),
+        ];
         write_secret(folder.path(), &format!("{name}-bind"), &keys);
         let data = json!({"ca.crt": reader.ca().unwrap()});
         let name = format!("{name}-ca");
@@ -107,7 +114,12 @@ fn two_samba_forests_bring_one_account_for_a_person_in_both_and_members_across()
     };
     let deadline = Instant::now() + Duration::from_secs(60);
     while members().len() < 2 {
-        assert!(Instant::now() < deadline, "{:#?} {:#?}", tenant.users(), tenant.groups());
+        assert!(
+            Instant::now() < deadline,
+            "{:#?} {:#?}",
+            tenant.users(),
+            tenant.groups()
+        );
         thread::sleep(Duration::from_millis(100));
     }
     sync.kill().unwrap();
@@ -124,23 +136,37 @@ fn two_samba_forests_bring_one_account_for_a_person_in_both_and_members_across()
     let (anna, emil) = (named("anna"), named("emil"));
     assert_eq!(anna["jobTitle"], "Of corp");
     assert_eq!(anna["userPrincipalName"], "anna.staff@corp.example.com");
-    assert_eq!(anna["mail"], "ANNA@corp.example.com", "`exchange` is asked first");
+    assert_eq!(
+        anna["mail"], "ANNA@corp.example.com",
+        "`exchange` is asked first"
+    );
     for user in [anna, emil] {
         assert!(members().contains(&user["id"]), "{user:#?}");
     }
 
-    let output = plumbline(folder.path(), &["plan", "--output", "json"]);
-    let output = { output }.output().unwrap();
+    let output = plumbline(folder.path(), &["plan", "--output", "json"])
+        .output()
+        .unwrap();
     let plans: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{plans:#}");
     let set_aside = plans[0]["quarantine"].as_array().unwrap();
     let base = exchange.base_dn().unwrap();
     let rivals = ["dora", "dorothea"].map(|name| format!("CN={name},OU=Mailboxes,{base}"));
     for (own, other) in [(&rivals[0], &rivals[1]), (&rivals[1], &rivals[0])] {
-        let told = set_aside.iter().find(|one| one["dn"] == own.as_str()).unwrap();
+        let told = set_aside
+            .iter()
+            .find(|one| one["dn"] == own.as_str())
+            .unwrap();
         assert_eq!(told["reason"], "JoinAmbiguous");
-        assert!(told["message"].as_str().unwrap().contains(other.as_str()), "{told}");
+        assert!(
+            told["message"].as_str().unwrap().contains(other.as_str()),
+            "{told}"
+        );
     }
-    assert_eq!(set_aside.len(), 3, "and dora of `corp`, who belongs to one of them: {set_aside:#?}");
+    assert_eq!(
+        set_aside.len(),
+        3,
+        "and dora of `corp`, who belongs to one of them: {set_aside:#?}"
+    );
     assert!(tenant.violations().is_empty(), "{:?}", tenant.violations());
 }

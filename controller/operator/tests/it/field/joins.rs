@@ -36,7 +36,10 @@ fn user(name: &str, base: &str, (domain, account): (u8, u8)) -> Entry {
         .with("objectClass", "user")
         .with("sAMAccountName", name)
         .with("displayName", format!("{name} {domain}"))
-        .with("userPrincipalName", format!("{name}{domain}@corp.example.com"))
+        .with(
+            "userPrincipalName",
+            format!("{name}{domain}@corp.example.com"),
+        )
         .with("userAccountControl", if disabled { "514" } else { "512" })
         .with("objectSid", sid(domain, account))
 }
@@ -102,9 +105,7 @@ async fn exchange() -> Directory {
 fn connectors(lab: &Lab, corp: &Directory, exchange: &Directory) -> Vec<Value> {
     lab.secret("corp-ca", &[("ca.crt", corp.ca_pem())]);
     lab.secret("exchange-ca", &[("ca.crt", exchange.ca_pem())]);
-    let place = |directory: &Directory, base: &str, ca: &str| {
-        json!({"servers": [directory.ldaps_url()], "baseDN": base, "tls": {"caRef": {"name": ca}}})
-    };
+    let place = |directory: &Directory, base: &str, ca: &str| json!({"servers": [directory.ldaps_url()], "baseDN": base, "tls": {"caRef": {"name": ca}}});
     let of = |name: &str| json!({"connectorRef": {"name": name}, "include": [{"organizationalUnit": unit_of(name)}]});
     vec![
         lab.connector("corp", place(corp, CORP, "corp-ca")),
@@ -140,7 +141,10 @@ async fn each_rule_joins_and_each_order_decides_whose_values_count() {
     let department = json!({"attributePrecedence": {"department": ["exchange"]}});
     let mail = json!({"rules": [{"attribute": "mail"}]});
     resources.extend([
-        sync("apart", json!({"scopes": [{"name": "corp"}, {"name": "exchange"}]})),
+        sync(
+            "apart",
+            json!({"scopes": [{"name": "corp"}, {"name": "exchange"}]}),
+        ),
         joined("linked", merge(corp_first.clone(), linked.clone())),
         joined("turned", merge(order(["exchange", "corp"]), linked)),
         joined("numbers", merge(corp_first.clone(), numbers)),
@@ -157,18 +161,24 @@ async fn each_rule_joins_and_each_order_decides_whose_values_count() {
     assert_eq!(seen.created("numbers"), without("cleo2"));
     let values = |sync: &str, name: &str| {
         let plan = seen.plan(sync);
-        let made = plan.operations.iter().find_map(|operation| match &operation.change {
-            plumbline_engine::operation::Change::Create { values, .. }
-                if super::called(plan, operation) == name =>
-            {
-                Some(values.clone())
-            }
-            _ => None,
-        });
+        let made = plan
+            .operations
+            .iter()
+            .find_map(|operation| match &operation.change {
+                plumbline_engine::operation::Change::Create { values, .. }
+                    if super::called(plan, operation) == name =>
+                {
+                    Some(values.clone())
+                }
+                _ => None,
+            });
         serde_json::to_value(made.unwrap()).unwrap()
     };
     let anna = values("linked", "anna1");
-    assert_eq!(anna["accountEnabled"], true, "the account's, not the mailbox's");
+    assert_eq!(
+        anna["accountEnabled"], true,
+        "the account's, not the mailbox's"
+    );
     assert_eq!(anna["mobilePhone"], "+49 1");
     assert_eq!(anna["department"], "Exchange", "corp has none");
     assert_eq!(values("turned", "anna2")["accountEnabled"], false);
@@ -220,7 +230,11 @@ async fn two_forests_bring_one_account_for_a_person_in_both_and_members_across()
     });
     let mut members: Vec<String> = members.collect();
     members.sort();
-    assert_eq!(members, ["anna1", "bert1", "emil2"], "bert by his entry of the other forest");
+    assert_eq!(
+        members,
+        ["anna1", "bert1", "emil2"],
+        "bert by his entry of the other forest"
+    );
     lab.tenant.clear_log();
     let again = lab.run(&resources, Some(Mode::Apply)).await;
     assert!(again.plan("all").is_empty());
@@ -262,11 +276,26 @@ fn what_a_schema_cannot_see_of_joins_is_told_by_its_field() {
         judged(merge(joins, changes))
     };
     assert_eq!(with(json!({})), Ok(()));
-    assert_eq!(with(json!({"attributePrecedence": {"manager": ["exchange"]}})), Ok(()));
+    assert_eq!(
+        with(json!({"attributePrecedence": {"manager": ["exchange"]}})),
+        Ok(())
+    );
     for (changes, field, word) in [
-        (json!({"precedence": ["corp", "groups"]}), "spec.joins.precedence[1]", "`groups`"),
-        (json!({"precedence": ["corp", "nobody"]}), "spec.joins.precedence[1]", "`nobody`"),
-        (json!({"rules": [{"attribute": "Manager"}]}), "spec.joins.rules[0]", "`manager`"),
+        (
+            json!({"precedence": ["corp", "groups"]}),
+            "spec.joins.precedence[1]",
+            "`groups`",
+        ),
+        (
+            json!({"precedence": ["corp", "nobody"]}),
+            "spec.joins.precedence[1]",
+            "`nobody`",
+        ),
+        (
+            json!({"rules": [{"attribute": "Manager"}]}),
+            "spec.joins.rules[0]",
+            "`manager`",
+        ),
         (
             json!({"attributePrecedence": {"shoeSize": ["corp"]}}),
             "spec.joins.attributePrecedence",
