@@ -354,7 +354,7 @@ impl Runner {
                 directory.delta(self.now, read.order)
             };
             // Of two, the one or the other.
-            let of_this = self.directories.len() == 1 || read.order as usize % 2 == at;
+            let of_this = self.directories.len() == 1 || usize::try_from(read.order % 2) == Ok(at);
             let whole = events.len();
             let taken = read.cut.filter(|_| of_this).map(|cut| cut.min(whole - 1));
             for event in events.into_iter().take(taken.unwrap_or(whole)) {

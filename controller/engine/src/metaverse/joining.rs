@@ -9,23 +9,22 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Metaverse, Stage, Standing, World, update::Work};
+use super::{
+    Metaverse, Stage, Standing, World,
+    component::{component, connector_name, join_values, only_of_their_connector, rank},
+    update::Work,
+};
 use crate::{
     anchor::Anchor,
-    configuration::{Configuration, Joins},
+    configuration::Configuration,
     entry::{Class, Entry, EntryKind},
     fault::{Fault, planted},
-    filter::comparable,
     gone::{Verdict, judge},
     identity::Aside,
     index::{NONE, hash, short},
     reason::Reason,
-    sid::of_a_domain,
     space::Spaces,
 };
-
-/// The rule and the value by which an entry is joined to others.
-type JoinValue = (usize, Vec<u8>);
 
 impl Metaverse {
     /// Decides the identity of every anchor that is concerned.
@@ -34,21 +33,21 @@ impl Metaverse {
         while let Some(anchor) = work.joins.pop_first() {
             let slots = world.spaces.by_anchor(&anchor);
             for slot in &slots {
-                if self.joinable(world, *slot) {
+                if joinable(world, *slot) {
                     self.join_with_others(world, work, *slot, &mut done);
                 }
             }
             let (takers, others): (Vec<u32>, Vec<u32>) =
                 slots.into_iter().partition(|slot| self.takes_part(*slot));
             for slot in others {
-                if !self.joinable(world, slot) {
+                if !joinable(world, slot) {
                     self.aside.remove(&(Stage::Join, slot));
                     self.drop_identity(world, work, slot);
                 }
             }
             match takers.as_slice() {
                 [] => {}
-                [slot] if self.joinable(world, *slot) => {}
+                [slot] if joinable(world, *slot) => {}
                 [slot] => self.make_identity(world, work, *slot),
                 twins => {
                     for slot in twins {
@@ -61,15 +60,6 @@ impl Metaverse {
 
     pub(super) fn takes_part(&self, slot: u32) -> bool {
         self.state(slot).scope != u16::MAX
-    }
-
-    /// The joins concern the entry.
-    pub(super) fn joinable(&self, world: &World<'_>, slot: u32) -> bool {
-        let Some(joins) = &world.configuration.joins else {
-            return false;
-        };
-        let user = (world.spaces.head(slot)).is_some_and(|head| head.0 == EntryKind::User);
-        user && rank(joins, world.spaces, slot).is_some()
     }
 
     /// Keeps the join values of an entry as they are now, and names those whom that concerns.
@@ -111,17 +101,6 @@ impl Metaverse {
         };
         connectors.any(|name| unread(name) || self.faulted(configuration, name))
             && !planted(Fault::JoinsDoNotWait)
-    }
-
-    /// All whom the joins concern are decided anew, with everything that bears their names.
-    pub(super) fn rejoin(&self, world: &World<'_>, work: &mut Work) {
-        for slot in world.spaces.slots() {
-            if self.joinable(world, slot) {
-                work.joins.extend(world.spaces.anchor(slot));
-                work.anchors.extend(world.spaces.names_of(slot));
-            }
-        }
-        work.anchors.extend(world.memory.partings.all());
     }
 
     /// The names of the entries that are one identity with this one, as of the last plan, and are still read.
@@ -187,7 +166,7 @@ impl Metaverse {
             component.iter().partition(|slot| self.takes_part(**slot));
         active.sort_by_key(|slot| rank(joins, world.spaces, *slot));
         if before.len() > 1 || !world.memory.partings.is_empty() {
-            self.tell_of(world, work, before.iter().chain(&component));
+            tell_of(world, work, before.iter().chain(&component));
         }
         if self.waiting || active.is_empty() {
             for slot in &component {
@@ -198,7 +177,7 @@ impl Metaverse {
         let mut ring = active.clone();
         ring.extend(only_of_their_connector(world.spaces, &active, &dormant));
         self.rings.tie(&ring);
-        let lead = self.choose_lead(world, &active);
+        let lead = choose_lead(world, &active);
         for slot in component.iter().filter(|slot| **slot != lead) {
             self.drop_identity(world, work, *slot);
         }
@@ -206,23 +185,6 @@ impl Metaverse {
             && !self.set_unproven_aside(world, work, &active)
         {
             self.make_identity(world, work, lead);
-        }
-    }
-
-    /// Whoever links to one of these, and whose mark is one of their names, is looked at again.
-    fn tell_of<'s>(
-        &self,
-        world: &World<'_>,
-        work: &mut Work,
-        slots: impl Iterator<Item = &'s u32>,
-    ) {
-        for slot in slots {
-            tell_referrers(world, work, *slot);
-            for name in world.spaces.names_of(*slot) {
-                work.anchors
-                    .extend(world.memory.partings.left(&name).cloned());
-                work.anchors.insert(name);
-            }
         }
     }
 
@@ -314,25 +276,6 @@ impl Metaverse {
         true
     }
 
-    fn choose_lead(&self, world: &World<'_>, active: &[u32]) -> u32 {
-        let marked = |slot: &&u32| {
-            let mut names = world.spaces.names_of(**slot).into_iter();
-            names.any(|name| !world.view.by_mark(&name).is_empty())
-        };
-        let deleted = |slot: &&u32| {
-            let mut names = world.spaces.names_of(**slot).into_iter();
-            names.any(|name| !world.view.deleted_by_mark(&name).is_empty())
-        };
-        let first = active.first().copied().unwrap_or(NONE);
-        if active.len() < 2 {
-            return first;
-        }
-        let lead = active.iter().find(marked);
-        lead.or_else(|| active.iter().find(deleted))
-            .copied()
-            .unwrap_or(first)
-    }
-
     fn set_twin_aside(
         &mut self,
         world: &World<'_>,
@@ -414,75 +357,56 @@ impl Metaverse {
     }
 }
 
-fn connector_name(spaces: &Spaces, slot: u32) -> &str {
-    let connector = spaces.connector_of(slot);
-    let space = connector.and_then(|number| spaces.connector(number));
-    space.map_or("", |space| &space.name)
+/// The joins concern the entry.
+pub(super) fn joinable(world: &World<'_>, slot: u32) -> bool {
+    let Some(joins) = &world.configuration.joins else {
+        return false;
+    };
+    let user = (world.spaces.head(slot)).is_some_and(|head| head.0 == EntryKind::User);
+    user && rank(joins, world.spaces, slot).is_some()
 }
 
-fn rank(joins: &Joins, spaces: &Spaces, slot: u32) -> Option<(usize, u32)> {
-    Some((joins.rank(connector_name(spaces, slot))?, slot))
-}
-
-/// The values by which an entry is joined to others.
-fn join_values(joins: &Joins, connector: &str, entry: &Entry) -> Vec<JoinValue> {
-    let rules = joins.rules.iter().enumerate();
-    let mut values = Vec::new();
-    for (at, rule) in rules {
-        let Some(attribute) = rule.attributes.get(connector) else {
-            continue;
-        };
-        for value in entry.attributes.get(attribute) {
-            let means_somebody = !SIDS.contains(&attribute.as_str()) || of_a_domain(value);
-            let value = comparable(attribute, value).filter(|value| !value.is_empty());
-            values.extend(value.filter(|_| means_somebody).map(|value| (at, value)));
+/// All whom the joins concern are decided anew, with everything that bears their names.
+pub(super) fn rejoin(world: &World<'_>, work: &mut Work) {
+    for slot in world.spaces.slots() {
+        if joinable(world, slot) {
+            work.joins.extend(world.spaces.anchor(slot));
+            work.anchors.extend(world.spaces.names_of(slot));
         }
     }
-    values
+    work.anchors.extend(world.memory.partings.all());
 }
 
-/// Attributes with the SID of an account.
-const SIDS: [&str; 2] = ["objectsid", "msexchmasteraccountsid"];
-
-/// An entry and all that have a value in common with it, directly or by way of others.
-fn component(metaverse: &Metaverse, joins: &Joins, spaces: &Spaces, first: u32) -> Vec<u32> {
-    let values = |slot: u32| {
-        let entry = spaces.entry(slot);
-        entry.map_or(Vec::new(), |entry| {
-            join_values(joins, connector_name(spaces, slot), &entry)
-        })
+/// The first by precedence whose anchor is in the mark of one of our objects, live or deleted; else the first.
+fn choose_lead(world: &World<'_>, active: &[u32]) -> u32 {
+    let marked = |slot: &&u32| {
+        let mut names = world.spaces.names_of(**slot).into_iter();
+        names.any(|name| !world.view.by_mark(&name).is_empty())
     };
-    let (mut found, mut queue) = (vec![first], vec![first]);
-    let mut known = HashSet::from([first]);
-    while let Some(slot) = queue.pop() {
-        let alike = metaverse.rings.alike(slot);
-        if alike.is_empty() {
-            continue;
-        }
-        let own = values(slot);
-        for other in alike {
-            let joined =
-                !known.contains(&other) && values(other).iter().any(|value| own.contains(value));
-            if joined {
-                known.insert(other);
-                found.push(other);
-                queue.push(other);
-            }
+    let deleted = |slot: &&u32| {
+        let mut names = world.spaces.names_of(**slot).into_iter();
+        names.any(|name| !world.view.deleted_by_mark(&name).is_empty())
+    };
+    let first = active.first().copied().unwrap_or(NONE);
+    if active.len() < 2 {
+        return first;
+    }
+    let lead = active.iter().find(marked);
+    lead.or_else(|| active.iter().find(deleted))
+        .copied()
+        .unwrap_or(first)
+}
+
+/// Whoever links to one of these, and whose mark is one of their names, is looked at again.
+fn tell_of<'s>(world: &World<'_>, work: &mut Work, slots: impl Iterator<Item = &'s u32>) {
+    for slot in slots {
+        tell_referrers(world, work, *slot);
+        for name in world.spaces.names_of(*slot) {
+            work.anchors
+                .extend(world.memory.partings.left(&name).cloned());
+            work.anchors.insert(name);
         }
     }
-    found.sort_unstable();
-    found
-}
-
-/// Those out of scope that are the only entry of their connector.
-fn only_of_their_connector(spaces: &Spaces, active: &[u32], dormant: &[u32]) -> Vec<u32> {
-    let connector = |slot: &u32| spaces.connector_of(*slot);
-    let alone = |slot: &&u32| {
-        let own = connector(slot);
-        let all = active.iter().chain(dormant);
-        all.filter(|other| connector(other) == own).count() == 1
-    };
-    dormant.iter().filter(alone).copied().collect()
 }
 
 /// Whoever links to the entry, or to another entry of its identity, compares his references again.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Metaverse, Standing, World, update::Work};
+use super::{Metaverse, Standing, World, joining::joinable, update::Work};
 use crate::{
     anchor::Anchor,
     fault::{Fault, planted},
@@ -83,7 +83,7 @@ impl Metaverse {
     fn is_uncertain(&self, world: &World<'_>, slot: u32) -> bool {
         let members = self.rings.members(slot);
         let unmatched = |lead| self.state(lead).standing == Standing::None;
-        self.waiting && self.joinable(world, slot)
+        self.waiting && joinable(world, slot)
             || members.iter().any(|member| self.is_aside(*member))
             || self.lead(slot).is_some_and(unmatched)
     }

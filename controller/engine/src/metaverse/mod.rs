@@ -25,6 +25,7 @@ use crate::{
     target_view::TargetView,
 };
 
+mod component;
 mod joining;
 mod leaving;
 mod matching;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Metaverse, World, leaving::forget_all};
+use super::{Metaverse, World, joining::rejoin, leaving::forget_all};
 use crate::{
     anchor::Anchor,
     fault::{Fault, planted},
@@ -124,7 +124,7 @@ impl Metaverse {
         let waited = self.waiting;
         self.waiting = self.joins_wait(world.configuration, world.spaces);
         if waited != self.waiting {
-            self.rejoin(world, work);
+            rejoin(world, work);
         }
         let partings = &world.memory.partings;
         let names = work.anchors.iter().chain(marks);

@@ -229,7 +229,7 @@ impl Forests {
                     .unwrap()
                     .push(member);
             }
-            other => panic!("not expected here: {other:?}"),
+            other => assert_eq!(format!("{other:?}"), "not expected here"),
         }
     }
 

@@ -144,8 +144,9 @@ fn two_samba_forests_bring_one_account_for_a_person_in_both_and_members_across()
         assert!(members().contains(&user["id"]), "{user:#?}");
     }
 
-    let output = plumbline(folder.path(), &["plan", "--output", "json"]);
-    let output = { output }.output().unwrap();
+    let output = plumbline(folder.path(), &["plan", "--output", "json"])
+        .output()
+        .unwrap();
     let plans: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{plans:#}");
     let set_aside = plans[0]["quarantine"].as_array().unwrap();
