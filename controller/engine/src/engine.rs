@@ -300,10 +300,12 @@ impl Engine {
             spaces: &mut self.spaces,
             view: &mut self.view,
             memory: &mut self.memory,
+            now,
         };
         self.metaverse.update(&mut world);
         let drafted = draft::plan(&mut world, &self.metaverse, now);
         let wake = drafted.wake.into_iter().chain(self.retry);
+        let wake = wake.chain(self.metaverse.next_moment());
         (drafted.plan, wake.filter(|at| *at > now).min())
     }
 

@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use crate::{
     anchor::Anchor,
     configuration::{Include, Scope},
@@ -214,7 +216,7 @@ impl Decided {
         Concerned::Some(concerned)
     }
 
-    /// Whether the scope takes an entry of a class.
+    /// Whether the scope takes an entry of a class, as of a time.
     ///
     /// # Errors
     /// What the `when` expression failed with.
@@ -225,8 +227,9 @@ impl Decided {
         dn: &Dn,
         entry: &Entry,
         class: Class,
+        now: Timestamp,
     ) -> Result<bool, String> {
-        match self.judge(scope, slot, dn, entry, class) {
+        match self.judge(scope, slot, dn, entry, class, now) {
             Verdict::Taken(_) => Ok(true),
             Verdict::WhenFailed(message) => Err(message),
             _ => Ok(false),
@@ -241,6 +244,7 @@ impl Decided {
         dn: &Dn,
         entry: &Entry,
         class: Class,
+        now: Timestamp,
     ) -> Verdict {
         let holding = |rules: &[Option<Rule>]| {
             let holds = |rule: &Option<Rule>| rule.as_ref().is_some_and(|it| it.holds(slot, dn));
@@ -261,7 +265,7 @@ impl Decided {
         if (scope.filter.as_ref()).is_some_and(|filter| !filter.matches(entry)) {
             return Verdict::Filtered;
         }
-        match scope.when.get(&class).map(|when| when.holds(entry)) {
+        match scope.when.get(&class).map(|when| when.holds(entry, now)) {
             None | Some(Ok(true)) => Verdict::Taken(taken),
             Some(Ok(false)) => Verdict::WhenFalse,
             Some(Err(error)) => Verdict::WhenFailed(error.to_string()),

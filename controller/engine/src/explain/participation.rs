@@ -40,7 +40,13 @@ impl Look<'_> {
             verdict: Verdict::NotRead,
         }));
         rulings.sort_by(|a, b| a.scope.cmp(&b.scope));
-        let (part, taken) = part(slot, entry.mapped, &ruled, self.configuration);
+        let (part, taken) = part(
+            slot,
+            entry.mapped,
+            &ruled,
+            self.configuration,
+            self.metaverse.as_of(),
+        );
         let name = |at: usize| scopes.get(at).map(|scope| scope.name.clone());
         let participation = match part {
             Part::None if class_of(entry.mapped.kind).is_none() => Participation::Container,
@@ -89,7 +95,14 @@ impl Look<'_> {
         let when = scope.when.get(&class);
         let source = when.map_or("", Expression::source).to_owned();
         let looked_at = || entry.sources(when.into_iter().flat_map(Expression::attributes));
-        let verdict = match decided.judge(scope, slot, &dn, entry.mapped, class) {
+        let verdict = match decided.judge(
+            scope,
+            slot,
+            &dn,
+            entry.mapped,
+            class,
+            self.metaverse.as_of(),
+        ) {
             Judged::Taken(at) => Verdict::Taken {
                 by: rule(RuleList::Include, at)?,
             },

@@ -13,7 +13,7 @@ use crate::entry::Entry;
 mod evaluate;
 mod parse;
 mod syntax;
-mod time;
+pub(crate) mod time;
 
 /// A filter that can be decided.
 #[derive(Clone, Debug, PartialEq, Eq)]

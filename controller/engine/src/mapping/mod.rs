@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use jiff::Timestamp;
+
 use crate::{
     entry::{Class, Entry, ServerType},
     expression::{Assigned, EvaluationError, Expression, ExpressionError},
@@ -270,11 +272,19 @@ impl Mapping {
         rules.flat_map(|rule| rule.expression.attributes())
     }
 
-    /// The values that the entry's object should have; `None` is to have no value. What is to be left alone is absent.
-    pub fn apply(&self, entry: &Entry) -> Result<Changes, MappingFault> {
+    /// When the mapping may next give other values for the same entry.
+    pub(crate) fn changes_at(&self, entry: &Entry, now: Timestamp) -> Option<Timestamp> {
+        let rules = self.rules.iter();
+        rules
+            .filter_map(|rule| rule.expression.changes_at(entry, now))
+            .min()
+    }
+
+    /// The values that the entry's object should have, as of a time; `None` is to have no value. What is to be left alone is absent.
+    pub fn apply(&self, entry: &Entry, now: Timestamp) -> Result<Changes, MappingFault> {
         let mut changes = Changes::new();
         for rule in &self.rules {
-            let value = match rule.map(entry)? {
+            let value = match rule.map(entry, now)? {
                 Mapped::Value(value) => Some(value),
                 Mapped::Nothing => None,
                 Mapped::Kept | Mapped::NotClearable => continue,
@@ -285,14 +295,14 @@ impl Mapping {
     }
 
     /// What [`Self::apply`] makes of each attribute, also where one of them has a fault.
-    pub(crate) fn trace(&self, entry: &Entry) -> Vec<Traced<'_>> {
+    pub(crate) fn trace(&self, entry: &Entry, now: Timestamp) -> Vec<Traced<'_>> {
         let rules = self.rules.iter();
         rules
             .map(|rule| Traced {
                 target: rule.target.name,
                 expression: &rule.expression,
                 origin: rule.origin,
-                mapped: rule.map(entry),
+                mapped: rule.map(entry, now),
             })
             .collect()
     }
@@ -346,9 +356,9 @@ impl Mapping {
 }
 
 impl Rule {
-    fn map(&self, entry: &Entry) -> Result<Mapped, MappingFault> {
+    fn map(&self, entry: &Entry, now: Timestamp) -> Result<Mapped, MappingFault> {
         let target = self.target;
-        let assigned = self.expression.evaluate(entry);
+        let assigned = self.expression.evaluate(entry, now);
         Ok(match assigned.map_err(|error| fault(target, error))? {
             Assigned::Clear if target.required => {
                 return Err(MappingFault {

@@ -3,6 +3,7 @@
 
 mod changes;
 mod connector;
+mod disturbance;
 mod scope;
 mod sync;
 mod tenant;
