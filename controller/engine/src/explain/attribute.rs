@@ -97,7 +97,7 @@ impl Look<'_> {
         let rewritten = anchor.and_then(|anchor| self.memory.rewritten.get(anchor));
         let mut all: Vec<Attribute> = Vec::new();
         let mut desired = Changes::new();
-        for traced in mapping.trace(entry.mapped, self.metaverse.now) {
+        for traced in mapping.trace(entry.mapped, self.metaverse.as_of()) {
             let mapped = match traced.mapped {
                 Ok(Mapped::Value(value)) => {
                     let value = normal(Some(value));

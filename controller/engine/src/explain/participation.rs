@@ -45,7 +45,7 @@ impl Look<'_> {
             entry.mapped,
             &ruled,
             self.configuration,
-            self.metaverse.now,
+            self.metaverse.as_of(),
         );
         let name = |at: usize| scopes.get(at).map(|scope| scope.name.clone());
         let participation = match part {
@@ -95,8 +95,14 @@ impl Look<'_> {
         let when = scope.when.get(&class);
         let source = when.map_or("", Expression::source).to_owned();
         let looked_at = || entry.sources(when.into_iter().flat_map(Expression::attributes));
-        let verdict = match decided.judge(scope, slot, &dn, entry.mapped, class, self.metaverse.now)
-        {
+        let verdict = match decided.judge(
+            scope,
+            slot,
+            &dn,
+            entry.mapped,
+            class,
+            self.metaverse.as_of(),
+        ) {
             Judged::Taken(at) => Verdict::Taken {
                 by: rule(RuleList::Include, at)?,
             },

@@ -279,6 +279,11 @@ impl Metaverse {
         })
     }
 
+    /// As of when everything is.
+    pub(crate) fn as_of(&self) -> Timestamp {
+        self.now
+    }
+
     /// When a time in an entry next comes.
     pub(crate) fn next_moment(&self) -> Option<Timestamp> {
         self.moments.first().map(|(moment, _)| *moment)

@@ -99,6 +99,7 @@ fn headline(explanation: &Explanation) -> String {
     let planned = match explanation.operations.as_slice() {
         [] if !explanation.holds.is_empty() => "what would be done is held".to_owned(),
         [] if explanation.quarantine.is_some() => "it waits in quarantine".to_owned(),
+        [] if explanation.target.is_none() => "it is not made for now, see below".to_owned(),
         [] => "nothing is to be done".to_owned(),
         operations => {
             let mut words: Vec<&str> = operations
