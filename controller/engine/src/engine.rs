@@ -159,8 +159,8 @@ impl Engine {
         if self.metaverse.everything {
             self.spaces.journal = Journal::default();
         }
-        if let Import::Begin { .. } = event {
-            self.know_who_is_joined();
+        if let Import::Begin { at, .. } = event {
+            self.know_who_is_joined(at);
         }
         match event {
             Import::Begin {
@@ -220,7 +220,7 @@ impl Engine {
     }
 
     /// Who is joined to whom must be known before the first of them leaves.
-    fn know_who_is_joined(&mut self) {
+    fn know_who_is_joined(&mut self, now: Timestamp) {
         let joins = self.configuration.joins.is_some();
         if joins && self.metaverse.everything && self.spaces.slots().next().is_some() {
             self.metaverse.update(&mut World {
@@ -228,6 +228,7 @@ impl Engine {
                 spaces: &mut self.spaces,
                 view: &mut self.view,
                 memory: &mut self.memory,
+                now,
             });
         }
     }
@@ -339,10 +340,12 @@ impl Engine {
             spaces: &mut self.spaces,
             view: &mut self.view,
             memory: &mut self.memory,
+            now,
         };
         self.metaverse.update(&mut world);
         let drafted = draft::plan(&mut world, &self.metaverse, now);
         let wake = drafted.wake.into_iter().chain(self.retry);
+        let wake = wake.chain(self.metaverse.next_moment());
         (drafted.plan, wake.filter(|at| *at > now).min())
     }
 

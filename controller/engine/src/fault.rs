@@ -24,6 +24,7 @@ pub(crate) enum Fault {
     ArrivalUnnoticed,
     UniqueStale,
     ConditionStale,
+    TimeStandsStill,
     WakeMissed,
     DoubtIsGone,
     CutCountsAsWhole,

@@ -3,6 +3,8 @@
 //!
 //! Several entries are one identity where joins say so: `crate::metaverse::joining`. Entries of a connector that was never read completely take no part yet.
 
+use jiff::Timestamp;
+
 use crate::{
     anchor::Anchor,
     configuration::{Configuration, Scope},
@@ -83,12 +85,13 @@ pub(crate) fn class_of(kind: EntryKind) -> Option<Class> {
     }
 }
 
-/// The part of an entry, and the scopes that take it. `scopes` are those of its connector, by name.
+/// The part of an entry as of a time, and the scopes that take it. `scopes` are those of its connector, by name.
 pub(crate) fn part(
     slot: u32,
     entry: &Entry,
     scopes: &[Ruled<'_>],
     configuration: &Configuration,
+    now: Timestamp,
 ) -> (Part, Vec<u16>) {
     let mut taken = Vec::new();
     let Some(class) = class_of(entry.kind).filter(|_| !scopes.is_empty()) else {
@@ -101,7 +104,7 @@ pub(crate) fn part(
     };
     let mut taker = None;
     for (at, scope, decided) in scopes {
-        match decided.takes(scope, slot, &dn, entry, class) {
+        match decided.takes(scope, slot, &dn, entry, class, now) {
             Ok(false) => {}
             Ok(true) => {
                 taken.extend(u16::try_from(*at));
@@ -131,4 +134,24 @@ pub(crate) fn part(
         _ => Part::Takes(taker),
     };
     (part, taken)
+}
+
+/// When scopes or mappings may say something else of the same entry, because a time in it comes.
+pub(crate) fn changes_at(entry: &Entry, scopes: &[Ruled<'_>], now: Timestamp) -> Option<Timestamp> {
+    let class = class_of(entry.kind)?;
+    let of_scope = |scope: &Scope| {
+        let when = scope
+            .when
+            .get(&class)
+            .and_then(|when| when.changes_at(entry, now));
+        let mapping = scope
+            .mapping
+            .get(&class)
+            .and_then(|mapping| mapping.changes_at(entry, now));
+        when.into_iter().chain(mapping).min()
+    };
+    scopes
+        .iter()
+        .filter_map(|(_, scope, _)| of_scope(scope))
+        .min()
 }

@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use crate::{
     anchor::Anchor,
     configuration::{Include, Scope},
@@ -193,7 +195,7 @@ impl Decided {
         Concerned::Some(concerned)
     }
 
-    /// Whether the scope takes an entry of a class.
+    /// Whether the scope takes an entry of a class, as of a time.
     ///
     /// # Errors
     /// What the `when` expression failed with.
@@ -204,6 +206,7 @@ impl Decided {
         dn: &Dn,
         entry: &Entry,
         class: Class,
+        now: Timestamp,
     ) -> Result<bool, String> {
         let holds = |rules: &[Option<Rule>]| {
             let mut settled = rules.iter().flatten();
@@ -215,7 +218,7 @@ impl Decided {
             && default_exclusion(entry).is_none()
             && (scope.filter.as_ref()).is_none_or(|filter| filter.matches(entry));
         match scope.when.get(&class) {
-            Some(when) if in_rules => when.holds(entry).map_err(|error| error.to_string()),
+            Some(when) if in_rules => when.holds(entry, now).map_err(|error| error.to_string()),
             _ => Ok(in_rules),
         }
     }

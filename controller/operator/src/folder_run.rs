@@ -24,6 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub struct FolderRun {
     pub host: Arc<Folder>,
+    pub metrics: Arc<Metrics>,
     reports: watch::Receiver<BTreeMap<Key, Report>>,
     task: JoinHandle<()>,
 }
@@ -44,7 +45,7 @@ impl FolderRun {
         let context = Context::new(
             host.clone(),
             StateFolder::new(state),
-            metrics,
+            metrics.clone(),
             observer,
             mode,
         );
@@ -53,6 +54,7 @@ impl FolderRun {
         let task = tokio::spawn(runtime.run(host.worlds(), stop));
         Self {
             host,
+            metrics,
             reports,
             task,
         }

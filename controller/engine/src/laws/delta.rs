@@ -19,7 +19,7 @@ use proptest::{
 
 use super::{
     check::configuration,
-    feed::{Directory, FOREIGN, GROUPS, PEOPLE, SECOND, UNITS},
+    feed::{Directory, FOREIGN, GROUPS, PEOPLE, SECOND, START, UNITS},
     target::Model,
 };
 use crate::{
@@ -44,6 +44,7 @@ enum Event {
     Mail(u8, u8),
     Department(u8, Option<u8>),
     Lock(u8, bool),
+    Expire(u8, Option<u8>),
     Break(u8, bool),
     Move(u8, usize),
     /// Out of the base, or back.
@@ -96,6 +97,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (person(), person()).prop_map(|(p, mail)| Event::Mail(p, mail)),
         3 => (person(), proptest::option::of(0..4_u8)).prop_map(|(p, to)| Event::Department(p, to)),
         1 => (person(), any::<bool>()).prop_map(|(p, locked)| Event::Lock(p, locked)),
+        2 => (person(), proptest::option::of(0..6_u8)).prop_map(|(p, at)| Event::Expire(p, at)),
         2 => (person(), any::<bool>()).prop_map(|(p, broken)| Event::Break(p, broken)),
         4 => (person(), unit()).prop_map(|(p, unit)| Event::Move(p, unit)),
         2 => (person(), any::<bool>()).prop_map(|(p, hidden)| Event::Hide(p, hidden)),
@@ -251,7 +253,8 @@ pub(super) fn scopes(kind: u8) -> Configuration {
         0 => {}
         1 => {
             scope.include = vec![group(0)];
-            let when = Expression::compile("user.employeeType != 'T1'", Class::User).unwrap();
+            let when = "user.employeeType != 'T1' && !expired(user.krbPrincipalExpiration)";
+            let when = Expression::compile(when, Class::User).unwrap();
             scope.when.insert(Class::User, when);
         }
         2 => {
@@ -287,7 +290,7 @@ impl Runner {
             model: Model::new(),
             engine: Some(Engine::new(compiled(kind), Memory::default())),
             kind,
-            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            now: START,
             broken: Vec::new(),
         };
         runner.cycle(&FIRST);
@@ -301,6 +304,7 @@ impl Runner {
             Event::Mail(p, mail) => directory.edit(*p, |person| person.mail = *mail),
             Event::Department(p, to) => directory.edit(*p, |person| person.department = *to),
             Event::Lock(p, locked) => directory.edit(*p, |person| person.locked = *locked),
+            Event::Expire(p, at) => directory.edit(*p, |person| person.expires = *at),
             Event::Break(p, broken) => directory.edit(*p, |person| person.broken = *broken),
             Event::Move(p, unit) => directory.person(*p, |person| person.unit = *unit),
             Event::Hide(p, hidden) => directory.person(*p, |person| person.hidden = *hidden),
@@ -542,6 +546,7 @@ fn every_planted_fault_of_a_delta_turns_law_2_red() {
         Fault::ArrivalUnnoticed,
         Fault::UniqueStale,
         Fault::ConditionStale,
+        Fault::TimeStandsStill,
     ];
     for fault in faults {
         let found = with(Some(fault), || search(case(), 600, 0));

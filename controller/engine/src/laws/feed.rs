@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     anchor::Anchor,
@@ -11,6 +11,8 @@ use crate::{
     port::{Cause, Extent, Import, Sighting, ValueChange},
 };
 
+/// When everything begins.
+pub(super) const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
 pub(super) const PEOPLE: u8 = 7;
 pub(super) const GROUPS: u8 = 3;
 /// From here on, a member is somebody of the other forest.
@@ -29,6 +31,8 @@ pub(super) struct Person {
     pub(super) mail: u8,
     pub(super) department: Option<u8>,
     pub(super) locked: bool,
+    /// In quarters of an hour from [`START`].
+    pub(super) expires: Option<u8>,
     pub(super) broken: bool,
     pub(super) hidden: bool,
     pub(super) deleted: bool,
@@ -83,6 +87,7 @@ impl Directory {
             mail: id,
             department: (id % 2 == 0).then_some(id % 4),
             locked: false,
+            expires: (id % 3 == 0).then_some(2),
             broken: false,
             hidden: false,
             deleted: id == 6,
@@ -270,6 +275,13 @@ impl Directory {
         }
         if person.locked {
             add("nsAccountLock", "TRUE".to_owned());
+        }
+        if let Some(quarters) = person.expires {
+            let at = START.checked_add(SignedDuration::from_mins(15 * i64::from(quarters)));
+            add(
+                "krbPrincipalExpiration",
+                at.unwrap().strftime("%Y%m%d%H%M%SZ").to_string(),
+            );
         }
         let mut sid = vec![1, 5, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0];
         sid.extend([1, 0, 0, 0, 2, 0, 0, 0, self.forest, 0, 0, 0, id, 0, 0, 0]);

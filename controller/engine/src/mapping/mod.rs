@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use jiff::Timestamp;
+
 use crate::{
     entry::{Class, Entry, ServerType},
     expression::{Assigned, EvaluationError, Expression, ExpressionError},
@@ -251,11 +253,19 @@ impl Mapping {
         rules.flat_map(|rule| rule.expression.attributes())
     }
 
-    /// The values that the entry's object should have; `None` is to have no value. What is to be left alone is absent.
-    pub fn apply(&self, entry: &Entry) -> Result<Changes, MappingFault> {
+    /// When the mapping may next give other values for the same entry.
+    pub(crate) fn changes_at(&self, entry: &Entry, now: Timestamp) -> Option<Timestamp> {
+        let rules = self.rules.iter();
+        rules
+            .filter_map(|rule| rule.expression.changes_at(entry, now))
+            .min()
+    }
+
+    /// The values that the entry's object should have, as of a time; `None` is to have no value. What is to be left alone is absent.
+    pub fn apply(&self, entry: &Entry, now: Timestamp) -> Result<Changes, MappingFault> {
         let mut changes = Changes::new();
         for rule in &self.rules {
-            match rule.say(entry)? {
+            match rule.say(entry, now)? {
                 Said::Value(value) => {
                     drop(changes.insert(rule.target.name.to_owned(), Some(value)))
                 }
@@ -319,8 +329,8 @@ enum Said {
 }
 
 impl Rule {
-    fn say(&self, entry: &Entry) -> Result<Said, MappingFault> {
-        let assigned = self.expression.evaluate(entry);
+    fn say(&self, entry: &Entry, now: Timestamp) -> Result<Said, MappingFault> {
+        let assigned = self.expression.evaluate(entry, now);
         Ok(match assigned.map_err(|error| fault(self.target, error))? {
             Assigned::Set(value) => Said::Value(value::fit(self.target, value)?),
             Assigned::Clear => Said::Nothing,

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::{Mapping, MappingFault, Rule, Said};
 use crate::{entry::Entry, target::Changes};
 
@@ -17,10 +19,11 @@ pub(crate) struct Contribution<'a> {
     pub(crate) connector: &'a str,
 }
 
-/// What the object should look like. `rank` gives the place of a connector for an attribute of the target: the lowest is asked first.
+/// What the object should look like as of a time. `rank` gives the place of a connector for an attribute of the target: the lowest is asked first.
 /// The error names the entry at fault, by its position.
 pub(crate) fn together<R: Ord>(
     contributions: &[Contribution<'_>],
+    now: Timestamp,
     rank: impl Fn(&str, &str) -> R,
 ) -> Result<Changes, (usize, MappingFault)> {
     let mut rules: BTreeMap<(bool, &str), Vec<(usize, &Rule)>> = BTreeMap::new();
@@ -41,7 +44,7 @@ pub(crate) fn together<R: Ord>(
             let Some(one) = contributions.get(*at) else {
                 continue;
             };
-            said = rule.say(one.entry).map_err(|fault| (*at, fault))?;
+            said = rule.say(one.entry, now).map_err(|fault| (*at, fault))?;
             if !matches!(said, Said::Nothing) {
                 break;
             }

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
+
 use crate::{
     anchor::Anchor,
     configuration::Configuration,
@@ -39,6 +41,7 @@ pub(crate) struct World<'a> {
     pub(crate) spaces: &'a mut Spaces,
     pub(crate) view: &'a mut TargetView,
     pub(crate) memory: &'a mut Memory,
+    pub(crate) now: Timestamp,
 }
 
 /// The step that set something aside; of several reasons the first is the root.
@@ -143,6 +146,11 @@ pub(crate) struct Metaverse {
     told: bool,
     /// All is to be computed anew.
     pub(crate) everything: bool,
+    /// As of when everything is.
+    now: Timestamp,
+    /// When entries are to be looked at again because a time in them comes; each has one at most.
+    moments: BTreeSet<(Timestamp, u32)>,
+    moment_of: HashMap<u32, Timestamp>,
     /// Anchors of which the memory changed.
     pub(crate) remembered: BTreeSet<Anchor>,
     /// Names of entries that nothing holds any more because of somebody who had left them.
@@ -181,6 +189,9 @@ impl Metaverse {
             memberships: 0,
             told: false,
             everything: true,
+            now: Timestamp::MIN,
+            moments: BTreeSet::new(),
+            moment_of: HashMap::new(),
             remembered: BTreeSet::new(),
             released: BTreeSet::new(),
             cache: HashMap::new(),
@@ -263,6 +274,33 @@ impl Metaverse {
         })
     }
 
+    /// When a time in an entry next comes.
+    pub(crate) fn next_moment(&self) -> Option<Timestamp> {
+        self.moments.first().map(|(moment, _)| *moment)
+    }
+
+    fn set_moment(&mut self, slot: u32, moment: Option<Timestamp>) {
+        let old = match moment {
+            Some(moment) => self.moment_of.insert(slot, moment),
+            None => self.moment_of.remove(&slot),
+        };
+        if let Some(old) = old {
+            self.moments.remove(&(old, slot));
+        }
+        self.moments.extend(moment.map(|moment| (moment, slot)));
+    }
+
+    /// Entries in which a time has come since they were last looked at.
+    fn come(&mut self) -> BTreeSet<u32> {
+        let later = self.moments.split_off(&(self.now, u32::MAX));
+        let come = std::mem::replace(&mut self.moments, later);
+        let come: BTreeSet<u32> = come.into_iter().map(|(_, slot)| slot).collect();
+        for slot in &come {
+            self.moment_of.remove(slot);
+        }
+        come
+    }
+
     /// The entry's object at the target stays as it is, whatever else is so.
     fn is_aside(&self, slot: u32) -> bool {
         [Stage::Scope, Stage::Join]
@@ -299,7 +337,7 @@ impl Metaverse {
             closed = decided.any(|decided| decided.closed);
             self.desired_together(configuration, spaces, &contributors)?
         } else {
-            let mapped = scope.mapping.get(&state.class)?.apply(&entry);
+            let mapped = scope.mapping.get(&state.class)?.apply(&entry, self.now);
             mapped.map_err(aside)
         };
         let desired = match desired {
@@ -353,7 +391,7 @@ impl Metaverse {
             return None;
         }
         let rank = |attribute: &str, connector: &str| joins.rank_for(attribute, connector);
-        let desired = together(&contributions, rank);
+        let desired = together(&contributions, self.now, rank);
         Some(desired.map_err(|(at, fault)| {
             let dn = contributions.get(at).map_or("", |one| &one.entry.dn);
             let Aside { reason, message } = aside(fault);

@@ -40,6 +40,7 @@ impl Metaverse {
         if self.everything || seen.everything {
             *self = Self::new(self.recomputed);
             self.everything = false;
+            self.now = world.now;
             world.view.disown();
             let ours: Vec<u32> = world.view.all_ours().map(|(handle, _)| handle).collect();
             work.objects.extend(ours);
@@ -48,7 +49,9 @@ impl Metaverse {
             forget_all(world);
             looked_at.extend(self.everyone(world, &mut work));
         } else {
+            self.now = world.now;
             work.slots = journal.slots;
+            work.slots.extend(self.come());
             for name in &journal.names {
                 work.references.extend(world.spaces.linked(*name));
             }

@@ -5,6 +5,7 @@
 mod adoption;
 mod drift;
 mod evidence;
+mod expiry;
 mod joins;
 mod rules;
 mod scale;

@@ -49,7 +49,7 @@ const fn rule(
     }
 }
 
-const CAPABILITIES: &Capabilities = &Capabilities {
+pub(crate) const CAPABILITIES: &Capabilities = &Capabilities {
     classes: &[Class::User, Class::Group],
     attributes: &[
         rule(Class::User, "accountEnabled", Shape::Flag, true, false),

@@ -3,6 +3,7 @@
 
 mod changes;
 mod connector;
+mod disturbance;
 mod joins;
 mod scope;
 mod sync;
