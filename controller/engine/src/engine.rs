@@ -1,7 +1,7 @@
 //! The engine: a value driven by events. What a directory holds comes in by `import`, what the target holds by `observe`, what
 //! became of writes by `record`; `plan` says what is to be written.
 //!
-//! Full recomputation at each plan, for now; the surface is that of a delta engine.
+//! A plan costs what has changed since the last one, not what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
