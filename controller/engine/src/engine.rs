@@ -30,7 +30,7 @@ use crate::{
     scope::{Decided, MEMBERS, Read},
     space::{ConnectorSpace, Journal, Spaces, Taken},
     target::{TargetId, Values},
-    target_view::{TargetView, normal},
+    target_view::{Kept, TargetView, normal},
 };
 
 /// See the module.
@@ -90,9 +90,11 @@ impl Engine {
         let unique = rules.iter().filter(|rule| rule.unique);
         let unique = unique.map(|rule| rule.name.to_owned());
         let keys = unique.chain(configuration.matching.soft.iter().cloned());
-        let enabled = configuration.capabilities.enabled;
-        self.view
-            .configure(&configuration.owner, keys.collect(), enabled);
+        self.view.configure(
+            &configuration.owner,
+            keys.collect(),
+            configuration.capabilities,
+        );
         let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
         let settings = configuration.connectors.iter().map(|known| &known.name);
         for connector in connectors.chain(settings).collect::<BTreeSet<_>>() {
@@ -287,6 +289,12 @@ impl Engine {
         drift::note(&mut self.memory, touched, &self.configuration, now);
     }
 
+    /// Of most of what the target holds only digests are kept. From now on the values themselves are, for someone who wants to see them;
+    /// if some were not, everything is to be read once more.
+    pub fn keep_target_values(&mut self) {
+        self.view.keep_values();
+    }
+
     /// From where the next read of the target can go on; `None` when everything is to be read.
     pub fn target_cursor(&self) -> Option<&Cursor> {
         self.view.cursor()
@@ -420,7 +428,7 @@ impl Engine {
                 continue;
             };
             if sent != held {
-                let record = Rewritten::new(sent.as_ref(), held.as_ref());
+                let record = Rewritten::new(sent.as_ref(), held.map(Kept::Value).as_ref());
                 rewritten.insert(name.clone(), record);
             }
         }

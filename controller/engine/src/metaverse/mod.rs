@@ -126,6 +126,7 @@ pub(crate) struct Metaverse {
     /// Anchors of objects that stay because of an identity.
     keeps: HashMap<u32, Vec<Anchor>>,
     kept: BTreeMap<Anchor, u32>,
+    /// Of values that an identity wants and its own object does not hold.
     keys: Index,
     more_keys: HashMap<u32, Vec<u32>>,
     pub(crate) counts: Counts,
@@ -145,7 +146,7 @@ pub(crate) struct Metaverse {
 }
 
 /// More than this many desired objects are computed twice rather than kept until the end of an update.
-const CACHED: usize = 20_000;
+const CACHED: usize = 2_000;
 
 impl Metaverse {
     pub(crate) fn new(recomputed: u64) -> Self {
