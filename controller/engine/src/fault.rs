@@ -27,6 +27,9 @@ pub(crate) enum Fault {
     WakeMissed,
     DoubtIsGone,
     CutCountsAsWhole,
+    LinksNotKept,
+    NameNotKept,
+    ResultNotKept,
 }
 
 #[cfg(not(test))]
