@@ -30,7 +30,7 @@ use crate::{
     record::{self, Key, Put, Table},
     scope::{Decided, MEMBERS, Read},
     space::{ConnectorSpace, Journal, Spaces, Taken, Writer},
-    target::{TargetId, Values},
+    target::{Known, TargetId, Values},
     target_view::{TargetView, normal},
 };
 
@@ -140,6 +140,12 @@ impl Engine {
         }
         self.view.keep(put);
         true
+    }
+
+    /// Nothing of this engine is stored: [`Self::keep`] gives everything.
+    pub fn keep_all(&mut self) {
+        self.spaces.keep_all();
+        self.view.keep_all();
     }
 
     /// All that [`Self::keep`] gave is stored.
@@ -363,6 +369,11 @@ impl Engine {
     /// From where the next read of the target can go on; `None` when everything is to be read.
     pub fn target_cursor(&self) -> Option<&Cursor> {
         self.view.cursor()
+    }
+
+    /// Live objects at the target that are ours or privileged, for an adapter that was not there when they were read.
+    pub fn known(&self) -> impl Iterator<Item = Known> {
+        self.view.known()
     }
 
     /// When the target was last read completely.

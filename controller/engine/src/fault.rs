@@ -27,7 +27,6 @@ pub(crate) enum Fault {
     WakeMissed,
     DoubtIsGone,
     CutCountsAsWhole,
-    LinksNotKept,
     NameNotKept,
     ResultNotKept,
 }

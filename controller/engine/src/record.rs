@@ -59,16 +59,15 @@ pub type Put<'a> = &'a mut dyn FnMut(Key, Option<&[u8]>);
 
 /// Why records are of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
-    #[error("the record {number} of {table:?} cannot be read")]
-    Malformed { table: Table, number: u32 },
-    #[error("records are missing or do not fit each other")]
-    Incomplete,
+#[error("the record {number} of {table:?} cannot be read")]
+pub struct RecordError {
+    pub table: Table,
+    pub number: u32,
 }
 
 impl Key {
     pub(crate) fn malformed(self) -> RecordError {
-        RecordError::Malformed {
+        RecordError {
             table: self.table,
             number: self.number,
         }
@@ -134,6 +133,13 @@ impl Unkept {
     pub(crate) fn kept(&mut self) {
         self.given.0.clear();
     }
+
+    /// All numbers below this one.
+    pub(crate) fn insert_all(&mut self, end: usize) {
+        for number in 0..u32::try_from(end).unwrap_or(u32::MAX) {
+            self.insert(number);
+        }
+    }
 }
 
 /// An engine that is being put together from its records.
@@ -176,14 +182,9 @@ impl Resumed {
     }
 
     /// The engine as it was when it was kept, with what is configured now.
-    pub fn engine(
-        self,
-        configuration: Configuration,
-        memory: Memory,
-    ) -> Result<Engine, RecordError> {
-        let computed_with = self.computed_with.as_ref();
-        let computed_with = computed_with.ok_or(RecordError::Incomplete)?;
-        let same = *computed_with == fingerprint(&configuration);
+    pub fn engine(self, configuration: Configuration, memory: Memory) -> Engine {
+        let fingerprint = fingerprint(&configuration);
+        let same = self.computed_with.as_ref() == Some(&fingerprint);
         let Self {
             mut spaces,
             mut view,
@@ -194,14 +195,7 @@ impl Resumed {
             scope.spawn(|| spaces.index_all());
             view.index_all(&configuration);
         });
-        Ok(Engine::resumed(
-            configuration,
-            memory,
-            spaces,
-            view,
-            metaverse,
-            same,
-        ))
+        Engine::resumed(configuration, memory, spaces, view, metaverse, same)
     }
 }
 

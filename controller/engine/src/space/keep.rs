@@ -53,6 +53,12 @@ impl Spaces {
         self.unkept.give()
     }
 
+    pub(crate) fn keep_all(&mut self) {
+        self.unkept.insert_all(self.slots.len());
+        self.names.keep_all();
+        self.above_kept = 0;
+    }
+
     /// All that was given is stored.
     pub(crate) fn kept(&mut self) {
         self.unkept.kept();

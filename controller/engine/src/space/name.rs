@@ -214,6 +214,10 @@ impl Names {
         held.map(|(number, name)| (number, name.slot))
     }
 
+    pub(super) fn keep_all(&mut self) {
+        self.unkept.insert_all(self.all.len());
+    }
+
     pub(super) fn keep(&mut self, put: Put<'_>) {
         for number in self.unkept.give() {
             let table = Table::Name;

@@ -129,9 +129,7 @@ impl Spaces {
         }
         let before = std::mem::replace(&mut record.packed, packed.clone());
         self.exchange(slot, &before, &packed);
-        if !planted(Fault::LinksNotKept) {
-            self.unkept.insert(slot);
-        }
+        self.unkept.insert(slot);
         self.journal.slots.insert(slot);
     }
 

@@ -1,11 +1,11 @@
 //! The view as records, and back. An object keeps its number and its bytes; indexes and counts follow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Object, Seen, State, TargetView, object};
+use super::{Object, Seen, State, TargetView, object, our_anchor};
 use crate::{
     configuration::Configuration,
     engine::sought,
@@ -14,6 +14,7 @@ use crate::{
     port::Cursor,
     record::{Key, Put, Table, part},
     space::{Reader, Writer},
+    target::{Known, TargetId},
 };
 
 const STATES: [State; 3] = [State::Absent, State::Live, State::Deleted];
@@ -72,6 +73,10 @@ impl TargetView {
             let table = Table::Members;
             put(Key { table, number }, members.as_deref());
         }
+    }
+
+    pub(crate) fn keep_all(&mut self) {
+        self.unkept.insert_all(self.objects.len());
     }
 
     /// All that was given is stored.
@@ -141,6 +146,25 @@ impl TargetView {
             self.index(number, true);
         }
         self.seen = Seen::default();
+    }
+
+    /// Live objects that are ours or privileged.
+    pub(crate) fn known(&self) -> impl Iterator<Item = Known> {
+        let births: BTreeMap<&TargetId, Timestamp> = self.overlay.births().collect();
+        (0..self.count()).filter_map(move |handle| {
+            let object = self.object(handle)?;
+            let anchor = our_anchor(&object, &self.owner).cloned();
+            let privileged = object.standing.privileged;
+            let wanted = self.state(handle) == State::Live && (anchor.is_some() || privileged);
+            wanted.then(|| Known {
+                anchor,
+                class: object.class,
+                privileged,
+                listed: self.members(handle).is_some(),
+                made: births.get(&object.id).copied(),
+                id: object.id,
+            })
+        })
     }
 
     /// When everything was last read.
