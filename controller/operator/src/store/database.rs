@@ -29,7 +29,7 @@ const SYNCS: i64 = 1 << 11;
 
 /// Why something is not kept, or cannot be had again.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub(super) enum StoreError {
     #[error("`{}` cannot be opened", path.display())]
     Open {
         path: PathBuf,
@@ -314,6 +314,14 @@ impl Database {
         (number < SYNCS)
             .then_some(Place { number, whole })
             .ok_or(StoreError::Full)
+    }
+
+    /// Brings all that was written into the file itself.
+    #[cfg(test)]
+    pub(super) fn flush(&self) {
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let done = self.connection.query_row(checkpoint, [], |row| row.get::<_, i64>(0));
+        assert_eq!(done.unwrap(), 0);
     }
 
     /// Some at a time, so that the log stays short.
