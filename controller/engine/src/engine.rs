@@ -31,7 +31,7 @@ use crate::{
     scope::{Decided, MEMBERS, Read},
     space::{ConnectorSpace, Journal, Spaces, Taken, Writer},
     target::{Known, TargetId, Values},
-    target_view::{TargetView, normal},
+    target_view::{Kept, TargetView, normal},
 };
 
 /// See the module.
@@ -164,9 +164,11 @@ impl Engine {
     /// What follows from the configuration alone; all else is computed anew with the next plan.
     fn prepare(&mut self) {
         let configuration = &self.configuration;
-        let enabled = configuration.capabilities.enabled;
-        self.view
-            .configure(&configuration.owner, sought(configuration), enabled);
+        self.view.configure(
+            &configuration.owner,
+            sought(configuration),
+            configuration.capabilities,
+        );
         self.prepare_spaces();
         self.metaverse.everything = true;
     }
@@ -366,6 +368,12 @@ impl Engine {
         drift::note(&mut self.memory, touched, &self.configuration, now);
     }
 
+    /// Of most of what the target holds only digests are kept. From now on the values themselves are, for someone who wants to see them;
+    /// if some were not, everything is to be read once more.
+    pub fn keep_target_values(&mut self) {
+        self.view.keep_values();
+    }
+
     /// From where the next read of the target can go on; `None` when everything is to be read.
     pub fn target_cursor(&self) -> Option<&Cursor> {
         self.view.cursor()
@@ -514,7 +522,7 @@ impl Engine {
                 continue;
             };
             if sent != held {
-                let record = Rewritten::new(sent.as_ref(), held.as_ref());
+                let record = Rewritten::new(sent.as_ref(), held.map(Kept::Value).as_ref());
                 rewritten.insert(name.clone(), record);
             }
         }

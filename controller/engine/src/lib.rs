@@ -30,6 +30,7 @@ mod matching;
 pub mod memory;
 mod metaverse;
 mod near;
+mod numbers;
 pub mod operation;
 mod overlay;
 pub mod plan;

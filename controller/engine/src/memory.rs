@@ -13,6 +13,7 @@ use crate::{
     drift::Touch,
     reason::Reason,
     target::Value,
+    target_view::{DIGEST, Kept},
     {dn::Written, plan::Digest},
 };
 
@@ -68,10 +69,10 @@ pub(crate) struct Rewritten {
 }
 
 impl Rewritten {
-    pub(crate) fn new(sent: Option<&Value>, held: Option<&Value>) -> Self {
+    pub(crate) fn new(sent: Option<&Value>, held: Option<&Kept>) -> Self {
         Self {
             sent: Digest::of_value(sent),
-            held: Digest::of_value(held),
+            held: Digest::of(&held.map_or([0; DIGEST], Kept::digest)),
         }
     }
 }

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::target::{Mark, TargetId, TargetObject, Value};
+use crate::{
+    target::{Mark, TargetId, TargetObject},
+    target_view::Kept,
+};
 
 /// How long a confirmed write outweighs what is read.
 const CONFIRMED: SignedDuration = SignedDuration::from_mins(10);
@@ -31,7 +34,7 @@ pub(crate) enum Held {
     Flag(bool),
     Mark(Option<Mark>),
     Text(Option<String>),
-    Value(Option<Value>),
+    Value(Option<Kept>),
     Link(Option<TargetId>),
 }
 

@@ -11,6 +11,7 @@ use crate::{
     engine::Engine,
     memory::Memory,
     metaverse::Metaverse,
+    numbers::Numbers,
     space::{Reader, Spaces, Writer},
     target_view::TargetView,
 };
@@ -89,56 +90,29 @@ pub(crate) mod part {
 /// Numbers of what changed since it was kept.
 #[derive(Debug, Default)]
 pub(crate) struct Unkept {
-    changed: Bits,
+    changed: Numbers,
     /// Given and not confirmed: given again.
-    given: Bits,
-}
-
-/// A set of numbers, a bit each.
-#[derive(Debug, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn iter(&self) -> impl Iterator<Item = u32> {
-        let words = (0_u32..).zip(&self.0).filter(|(_, word)| **word != 0);
-        words.flat_map(|(at, word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit))
-    }
+    given: Numbers,
 }
 
 impl Unkept {
     pub(crate) fn insert(&mut self, number: u32) {
-        let at = (number / 64) as usize;
-        if number == u32::MAX {
-            return;
-        }
-        if self.changed.0.len() <= at {
-            self.changed.0.resize(at + 1, 0);
-        }
-        if let Some(word) = self.changed.0.get_mut(at) {
-            *word |= 1 << (number % 64);
-        }
+        self.changed.insert(number);
     }
 
     pub(crate) fn give(&mut self) -> Vec<u32> {
-        let changed = std::mem::take(&mut self.changed.0);
-        if self.given.0.len() < changed.len() {
-            self.given.0.resize(changed.len(), 0);
-        }
-        for (given, changed) in self.given.0.iter_mut().zip(changed) {
-            *given |= changed;
-        }
+        let changed = std::mem::take(&mut self.changed);
+        self.given.extend(changed.iter());
         self.given.iter().collect()
     }
 
     pub(crate) fn kept(&mut self) {
-        self.given.0.clear();
+        self.given = Numbers::default();
     }
 
     /// All numbers below this one.
     pub(crate) fn insert_all(&mut self, end: usize) {
-        for number in 0..u32::try_from(end).unwrap_or(u32::MAX) {
-            self.insert(number);
-        }
+        self.changed.extend(0..u32::try_from(end).unwrap_or(u32::MAX));
     }
 }
 

@@ -468,7 +468,7 @@ impl Runner {
             {
                 continue;
             }
-            let name = Value::Text(format!("P{} n{}", person.id, person.name));
+            let name = Value::Text(format!("Person {} named {}", person.id, person.name));
             let alive = |object: &&TargetObject| self.model.sessions.contains(&object.id);
             if person.locked && !fresh(&own) && self.model.ours(&own).as_ref().is_some_and(alive) {
                 broken.push((Law::Quarantine, format!("sessions live on: {person:?}")));

@@ -79,8 +79,8 @@ impl Metaverse {
         if !state.identity {
             return;
         }
-        work.matches.extend(self.neighbours(slot));
-        self.set_keys(slot, &[]);
+        work.matches.extend(self.neighbours(world, slot));
+        self.set_keys(slot, &[], &[]);
         self.release(work, slot);
         if state.object != NONE {
             work.objects.insert(state.object);

@@ -115,7 +115,11 @@ impl Metaverse {
         writer.number(state.members as usize);
         let keys = self.keys_of(slot);
         writer.number(keys.len());
-        keys.iter().for_each(|key| writer.word(*key));
+        for key in keys {
+            writer.word(key);
+            // What its own object holds is found by way of that.
+            writer.number(usize::from(self.keys.has(key, slot)));
+        }
     }
 
     pub(crate) fn take_state(&mut self, slot: u32, reader: &mut Reader<'_>) -> Option<()> {
@@ -137,6 +141,9 @@ impl Metaverse {
         };
         for at in 0..reader.number()? {
             let key = reader.word()?;
+            if reader.number()? == 1 {
+                self.wanted.push((key, slot));
+            }
             match state.keys.get_mut(at) {
                 Some(own) => *own = key,
                 None => self.more_keys.entry(slot).or_default().push(key),
@@ -173,7 +180,7 @@ impl Metaverse {
         }
         let scopes = configuration.scopes.len();
         self.scope_counts.resize(scopes, ScopeCounts::default());
-        let (mut pairs, mut all) = (Vec::new(), std::mem::take(&mut self.states));
+        let mut all = std::mem::take(&mut self.states);
         for (slot, state) in (0..).zip(&mut all) {
             if !world.spaces.exists(slot) || self.busy_kept.contains(&slot) {
                 *state = State::default();
@@ -187,13 +194,11 @@ impl Metaverse {
                     world.view.set_owner(state.object, Some(slot));
                 }
             }
-            let first = state.keys.into_iter().filter(|key| *key != NONE);
-            let more = self.more_keys.get(&slot).into_iter().flatten().copied();
-            pairs.extend(first.chain(more).map(|key| (key, slot)));
         }
         self.states = all;
-        let count = pairs.len();
-        self.keys = Index::of(pairs.into_iter(), count);
+        let wanted = std::mem::take(&mut self.wanted);
+        let count = wanted.len();
+        self.keys = Index::of(wanted.into_iter(), count);
         world.spaces.journal.slots.extend(&self.busy_kept);
         let unowned = world.view.all_ours().map(|(object, _)| object);
         let unowned: Vec<u32> = unowned

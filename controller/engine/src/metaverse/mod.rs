@@ -129,6 +129,7 @@ pub(crate) struct Metaverse {
     /// Anchors of objects that stay because of an identity.
     keeps: HashMap<u32, Vec<Anchor>>,
     kept: BTreeMap<Anchor, u32>,
+    /// Of values that an identity wants and its own object does not hold.
     keys: Index,
     more_keys: HashMap<u32, Vec<u32>>,
     pub(crate) counts: Counts,
@@ -149,12 +150,14 @@ pub(crate) struct Metaverse {
     unkept: Unkept,
     /// Entries that are kept without a state.
     busy_kept: BTreeSet<u32>,
+    /// What was kept of `keys`, until the engine is resumed.
+    wanted: Vec<(u32, u32)>,
     /// What the rules were when states were kept.
     rules_kept: Vec<u8>,
 }
 
 /// More than this many desired objects are computed twice rather than kept until the end of an update.
-const CACHED: usize = 20_000;
+const CACHED: usize = 2_000;
 
 impl Metaverse {
     pub(crate) fn new(recomputed: u64) -> Self {
@@ -184,6 +187,7 @@ impl Metaverse {
             recomputed,
             unkept: Unkept::default(),
             busy_kept: BTreeSet::new(),
+            wanted: Vec::new(),
             rules_kept: Vec::new(),
         }
     }

@@ -19,21 +19,21 @@ use crate::{
 impl Metaverse {
     /// Compares the references of all that are concerned.
     pub(super) fn refer(&mut self, world: &World<'_>, work: &Work) {
-        for slot in &work.references {
-            self.references.remove(slot);
-            let found = self.state(*slot);
+        for slot in work.references.iter() {
+            self.references.remove(&slot);
+            let found = self.state(slot);
             if !found.identity || found.standing == Standing::None {
                 continue;
             }
-            let Some(mapping) = self.mapping(world.configuration, *slot) else {
+            let Some(mapping) = self.mapping(world.configuration, slot) else {
                 continue;
             };
             let references = match found.class {
-                Class::Group => self.members(world, *slot, mapping),
-                _ => self.manager(world, *slot, mapping),
+                Class::Group => self.members(world, slot, mapping),
+                _ => self.manager(world, slot, mapping),
             };
             if references != References::default() {
-                self.references.insert(*slot, references);
+                self.references.insert(slot, references);
             }
         }
     }

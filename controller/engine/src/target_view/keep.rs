@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Object, Seen, State, TargetView, object, our_anchor};
+use super::{Record, Seen, State, TargetView, kept::Keeping, object, our_anchor};
 use crate::{
     configuration::Configuration,
     engine::sought,
@@ -25,6 +25,7 @@ struct Facts {
     domains: Option<BTreeSet<String>>,
     roles_readable: bool,
     read_at: Option<Timestamp>,
+    keeping: Keeping,
 }
 
 impl TargetView {
@@ -39,6 +40,7 @@ impl TargetView {
             domains: self.domains.clone(),
             roles_readable: self.roles_readable,
             read_at: self.read_at,
+            keeping: self.keeping.clone(),
         };
         let table = Table::Part;
         let mut part = |number, bytes: &[u8]| put(Key { table, number }, Some(bytes));
@@ -89,7 +91,7 @@ impl TargetView {
             part::VIEW => {
                 let facts: Facts = serde_json::from_slice(bytes).ok()?;
                 (self.domains, self.roles_readable) = (facts.domains, facts.roles_readable);
-                self.read_at = facts.read_at;
+                (self.read_at, self.keeping) = (facts.read_at, facts.keeping);
                 // Nothing is kept of a view that never was.
                 (self.complete, self.generation) = (true, 1);
             }
@@ -112,7 +114,7 @@ impl TargetView {
         let state = *STATES.get(reader.number()?)?;
         let manager = reader.word()?;
         object::id(reader.0)?;
-        self.objects.push(Object {
+        self.objects.push(Record {
             packed: reader.0.into(),
             state,
             seen: 0,
@@ -134,6 +136,9 @@ impl TargetView {
     pub(crate) fn index_all(&mut self, configuration: &Configuration) {
         self.owner.clone_from(&configuration.owner);
         self.keys = sought(configuration);
+        let keeping = Keeping::new(configuration.capabilities, &self.keys, self.keeping.all);
+        self.complete &= self.keeping.covers(&keeping);
+        self.keeping = keeping;
         self.enabled_attribute = configuration.capabilities.enabled;
         // Nothing of this is news.
         self.seen.everything = true;
