@@ -27,9 +27,10 @@ use crate::{
     port::{Cause, Cursor, Import, Observation, ReadRequest, TargetRead},
     quarantine::{refusal_key, refuse},
     reason::Reason,
+    record::{self, Key, Put, Table},
     scope::{Decided, MEMBERS, Read},
-    space::{ConnectorSpace, Journal, Spaces, Taken},
-    target::{TargetId, Values},
+    space::{ConnectorSpace, Journal, Spaces, Taken, Writer},
+    target::{Known, TargetId, Values},
     target_view::{Kept, TargetView, normal},
 };
 
@@ -77,6 +78,83 @@ impl Engine {
         engine
     }
 
+    /// What [`record::Resumed`] was put together from. `same`: results were computed with this configuration.
+    pub(crate) fn resumed(
+        configuration: Configuration,
+        memory: Memory,
+        spaces: Spaces,
+        view: TargetView,
+        metaverse: Metaverse,
+        same: bool,
+    ) -> Self {
+        let mut engine = Self {
+            configuration,
+            spaces,
+            view,
+            memory,
+            metaverse,
+            retry: None,
+        };
+        engine.prepare_spaces();
+        let mut world = World {
+            configuration: &engine.configuration,
+            spaces: &mut engine.spaces,
+            view: &mut engine.view,
+            memory: &mut engine.memory,
+        };
+        if !same || !engine.metaverse.resume(&mut world) {
+            engine.prepare();
+        }
+        engine
+    }
+
+    /// Gives the records that changed since [`Self::kept`] was last called, as they are at one point in time; `false` and none while a
+    /// read is in progress, for what it has brought belongs to no cursor yet.
+    ///
+    /// Store them with [`Self::memory`], all or none, then say [`Self::kept`]; else they are given again.
+    pub fn keep(&mut self, put: Put<'_>) -> bool {
+        if self.spaces.is_reading() || self.view.is_reading() || !self.view.complete() {
+            return false;
+        }
+        let mut world = World {
+            configuration: &self.configuration,
+            spaces: &mut self.spaces,
+            view: &mut self.view,
+            memory: &mut self.memory,
+        };
+        self.metaverse.update(&mut world);
+        let number = record::part::ENGINE;
+        let part = record::engine_part(&self.configuration, &self.metaverse);
+        let table = Table::Part;
+        put(Key { table, number }, Some(&part));
+        let mut entries = self.spaces.keep(put);
+        entries.extend(self.metaverse.keep());
+        entries.sort_unstable();
+        entries.dedup();
+        for number in entries {
+            let table = Table::Entry;
+            let mut writer = Writer::default();
+            let exists = self.spaces.write_entry(number, &mut writer);
+            self.metaverse.write_state(number, &mut writer);
+            put(Key { table, number }, exists.then_some(&writer.0));
+        }
+        self.view.keep(put);
+        true
+    }
+
+    /// Nothing of this engine is stored: [`Self::keep`] gives everything.
+    pub fn keep_all(&mut self) {
+        self.spaces.keep_all();
+        self.view.keep_all();
+    }
+
+    /// All that [`Self::keep`] gave is stored.
+    pub fn kept(&mut self) {
+        self.spaces.kept();
+        self.metaverse.kept();
+        self.view.kept();
+    }
+
     /// Takes over a changed configuration. What a scope that is no longer in it had counts as leaving.
     pub fn configure(&mut self, configuration: Configuration) {
         self.configuration = configuration;
@@ -86,22 +164,23 @@ impl Engine {
     /// What follows from the configuration alone; all else is computed anew with the next plan.
     fn prepare(&mut self) {
         let configuration = &self.configuration;
-        let rules = configuration.capabilities.attributes;
-        let unique = rules.iter().filter(|rule| rule.unique);
-        let unique = unique.map(|rule| rule.name.to_owned());
-        let keys = unique.chain(configuration.matching.soft.iter().cloned());
         self.view.configure(
             &configuration.owner,
-            keys.collect(),
+            sought(configuration),
             configuration.capabilities,
         );
+        self.prepare_spaces();
+        self.metaverse.everything = true;
+    }
+
+    fn prepare_spaces(&mut self) {
+        let configuration = &self.configuration;
         let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
         let settings = configuration.connectors.iter().map(|known| &known.name);
         for connector in connectors.chain(settings).collect::<BTreeSet<_>>() {
             let (links, spelled) = links(configuration, connector);
             self.spaces.configure(connector, links, spelled);
         }
-        self.metaverse.everything = true;
     }
 
     /// What a connector is to read: everything that mappings, filters, expressions and exclusions look at.
@@ -298,6 +377,21 @@ impl Engine {
     /// From where the next read of the target can go on; `None` when everything is to be read.
     pub fn target_cursor(&self) -> Option<&Cursor> {
         self.view.cursor()
+    }
+
+    /// Live objects at the target that are ours or privileged, for an adapter that was not there when they were read.
+    pub fn known(&self) -> impl Iterator<Item = Known> {
+        self.view.known()
+    }
+
+    /// When the target was last read completely.
+    pub fn target_read_at(&self) -> Option<Timestamp> {
+        self.view.read_at()
+    }
+
+    /// When the last complete read of a connector began.
+    pub fn read_at(&self, connector: &str) -> Option<Timestamp> {
+        self.space(connector)?.complete()
     }
 
     /// What is to be written now, and when to plan again if nothing happens before.
@@ -503,6 +597,15 @@ impl Engine {
         let at = scopes.position(|known| known.name == scope);
         at.map_or(ScopeCounts::default(), |at| self.metaverse.scope_counts(at))
     }
+}
+
+/// Attributes of the target whose values matching looks for.
+pub(crate) fn sought(configuration: &Configuration) -> BTreeSet<String> {
+    let rules = configuration.capabilities.attributes;
+    let unique = rules.iter().filter(|rule| rule.unique);
+    let unique = unique.map(|rule| rule.name.to_owned());
+    let soft = configuration.matching.soft.iter().cloned();
+    unique.chain(soft).collect()
 }
 
 /// The attributes of a connector's entries that lead to others, and those of them at whose text somebody looks.

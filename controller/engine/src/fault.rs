@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     WakeMissed,
     DoubtIsGone,
     CutCountsAsWhole,
+    NameNotKept,
+    ResultNotKept,
 }
 
 #[cfg(not(test))]

@@ -4,19 +4,52 @@
 //! A table with linear probing that grows by a quarter: one that doubles is half empty just after a million.
 
 use std::{
-    hash::{BuildHasher, Hash, RandomState},
-    sync::LazyLock,
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
+    sync::OnceLock,
 };
 
 /// No number at all.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// What hashes are keyed with. Results that are kept beyond this process are only of use where it is the same.
+pub type Seed = [u8; 16];
+
 // Keyed by chance, so that nobody can make two names with one hash. No result depends on it.
-static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+static KEYS: OnceLock<(Seed, DefaultHasher)> = OnceLock::new();
+
+fn keys() -> &'static (Seed, DefaultHasher) {
+    KEYS.get_or_init(|| {
+        let chance = RandomState::new();
+        let halves = [0, 1].map(|half: u8| chance.hash_one(half).to_le_bytes());
+        let mut seed = Seed::default();
+        for (to, from) in seed.iter_mut().zip(halves.as_flattened()) {
+            *to = *from;
+        }
+        keyed(seed)
+    })
+}
+
+fn keyed(seed: Seed) -> (Seed, DefaultHasher) {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&seed);
+    (seed, hasher)
+}
+
+/// What this process keys its hashes with.
+pub fn seed() -> Seed {
+    keys().0
+}
+
+/// Keys the hashes of this process as an earlier one did; `false` if it has keyed some otherwise already.
+pub fn adopt_seed(seed: Seed) -> bool {
+    KEYS.get_or_init(|| keyed(seed)).0 == seed
+}
 
 /// The hash of a key in this process.
 pub(crate) fn hash(key: impl Hash) -> u64 {
-    KEYS.hash_one(key)
+    let mut hasher = keys().1.clone();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The half of a hash that an [`Index`] keeps.
@@ -59,6 +92,17 @@ impl Index {
         if let Some(place) = self.table.get_mut(at) {
             *place = pair;
         }
+    }
+
+    /// Of at most so many pairs, each of which is there once.
+    pub(crate) fn of(pairs: impl Iterator<Item = (u32, u32)>, count: usize) -> Self {
+        let table = vec![FREE; count + count / 4 + 8];
+        let mut index = Self { table, count: 0 };
+        for pair in pairs.take(count) {
+            index.put(pair);
+            index.count += 1;
+        }
+        index
     }
 
     pub(crate) fn remove(&mut self, key: u32, number: u32) {

@@ -37,6 +37,7 @@ pub mod plan;
 pub mod port;
 pub mod quarantine;
 pub mod reason;
+pub mod record;
 mod scope;
 mod space;
 pub mod target;

@@ -15,11 +15,13 @@ use crate::{
     operation::{Change, Operation},
     overlay::{Held, Overlay, Slot},
     port::{Cursor, Observation},
+    record::Unkept,
     space::Words,
     target::{Capabilities, Mark, Standing, TargetId, TargetObject, Value, Values},
 };
 
 mod change;
+mod keep;
 mod kept;
 mod object;
 mod slot;
@@ -120,6 +122,10 @@ pub(crate) struct TargetView {
     keeping: Keeping,
     enabled_attribute: &'static str,
     pub(crate) seen: Seen,
+    /// When everything was last read.
+    read_at: Option<Timestamp>,
+    /// Objects that are to be kept.
+    unkept: Unkept,
 }
 
 /// The number under which a value is found, whatever its case.
@@ -308,7 +314,7 @@ impl TargetView {
             || self.domains != reading.domains
             || self.roles_readable != reading.roles_readable;
         (self.domains, self.roles_readable) = (reading.domains, reading.roles_readable);
-        self.complete = true;
+        (self.complete, self.read_at) = (true, Some(now));
         self.overlay.expire(now);
         let overlay = std::mem::take(&mut self.overlay);
         for object in overlay.objects() {
@@ -435,6 +441,7 @@ impl TargetView {
             owner: NONE,
         });
         self.by_id.insert(short(hash(id)), handle);
+        self.unkept.insert(handle);
         handle
     }
 
@@ -660,6 +667,7 @@ impl TargetView {
             None => self.members.remove(&handle),
         };
         self.index(handle, true);
+        self.unkept.insert(handle);
         if !self.complete || self.seen.everything {
             return;
         }

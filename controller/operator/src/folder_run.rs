@@ -14,7 +14,7 @@ use crate::{
     manifest::Manifests,
     problem::Problem,
     runtime::Runtime,
-    state::StateFolder,
+    store::Store,
     telemetry::metrics::{Metrics, TargetRequests},
     world::Key,
     world_file::Recorder,
@@ -33,7 +33,7 @@ impl FolderRun {
     pub fn start(
         manifests: Manifests,
         secrets: Option<PathBuf>,
-        state: Option<PathBuf>,
+        store: Store,
         mode: Option<Mode>,
         record: Option<Recorder>,
         stop: CancellationToken,
@@ -43,7 +43,7 @@ impl FolderRun {
         let observer = Arc::new(TargetRequests(metrics.clone()));
         let context = Context::new(
             host.clone(),
-            StateFolder::new(state),
+            store,
             metrics,
             observer,
             mode,

@@ -33,6 +33,7 @@ use crate::{
     plan::Plan,
     port::Import,
     reason::Reason,
+    record::{Key, Resumed},
 };
 
 /// One thing that happens.
@@ -71,6 +72,16 @@ struct Read {
     list: bool,
     apply: bool,
     refuse: bool,
+    restart: Option<Restart>,
+}
+
+/// A new process goes on before the cycle, from what was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restart {
+    /// After the last export.
+    Latest,
+    /// Before it, with the memory of then or of now.
+    Earlier { memory: bool },
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -109,14 +120,20 @@ fn read() -> impl Strategy<Value = Read> {
         any::<bool>(),
         proptest::bool::weighted(0.7),
         proptest::bool::weighted(0.1),
+        prop_oneof![
+            4 => Just(None),
+            2 => Just(Some(Restart::Latest)),
+            1 => any::<bool>().prop_map(|memory| Some(Restart::Earlier { memory })),
+        ],
     )
-        .prop_map(|(complete, cut, order, list, apply, refuse)| Read {
+        .prop_map(|(complete, cut, order, list, apply, refuse, restart)| Read {
             complete,
             cut,
             order,
             list,
             apply,
             refuse,
+            restart,
         })
 }
 
@@ -137,6 +154,44 @@ struct Runner {
     kind: u8,
     now: Timestamp,
     broken: Vec<String>,
+    /// All records, and what they were before the last export.
+    kept: Kept,
+    earlier: Kept,
+    /// The configuration is another one than when they were.
+    configured: bool,
+}
+
+/// What is kept of an engine.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    records: BTreeMap<Key, Vec<u8>>,
+    memory: Memory,
+    /// Nothing has come to the engine since.
+    latest: bool,
+}
+
+impl Kept {
+    fn keep(&mut self, engine: &mut Engine) {
+        let records = &mut self.records;
+        self.latest = engine.keep(&mut |key, bytes| {
+            match bytes {
+                Some(bytes) => records.insert(key, bytes.to_vec()),
+                None => records.remove(&key),
+            };
+        });
+        if self.latest {
+            engine.kept();
+            self.memory = engine.memory().clone();
+        }
+    }
+
+    fn resume(&self, configuration: Configuration, memory: Memory) -> Engine {
+        let mut resumed = Resumed::default();
+        for (key, bytes) in &self.records {
+            resumed.take(*key, bytes).unwrap();
+        }
+        resumed.engine(configuration, memory)
+    }
 }
 
 thread_local! {
@@ -206,6 +261,9 @@ impl Runner {
             kind,
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             broken: Vec::new(),
+            kept: Kept::default(),
+            earlier: Kept::default(),
+            configured: false,
         };
         let first = Read {
             complete: true,
@@ -214,6 +272,7 @@ impl Runner {
             list: false,
             apply: true,
             refuse: false,
+            restart: None,
         };
         runner.cycle(&first);
         runner
@@ -244,6 +303,7 @@ impl Runner {
             Event::Foreign(mail) => self.model.foreign(*mail),
             Event::Configure(kind) => {
                 self.kind = *kind;
+                self.configured = true;
                 if let Some(engine) = &mut self.engine {
                     engine.configure(compiled(*kind));
                 }
@@ -262,6 +322,9 @@ impl Runner {
         let Some(mut engine) = self.engine.take() else {
             return;
         };
+        if let Some(restart) = read.restart {
+            engine = self.restart(engine, restart);
+        }
         let events = if read.complete {
             self.directory.complete(self.now)
         } else {
@@ -291,6 +354,8 @@ impl Runner {
             }
         }
         let plan = self.plan(&mut engine);
+        self.kept.keep(&mut engine);
+        self.earlier = self.kept.clone();
         if read.apply {
             engine.sending(&plan.operations);
             for (at, operation) in plan.operations.iter().enumerate() {
@@ -307,7 +372,43 @@ impl Runner {
                 engine.record(operation, &outcome, self.now);
             }
         }
+        self.kept.keep(&mut engine);
         self.engine = Some(engine);
+    }
+
+    /// The process ends and another one goes on. By itself that changes nothing.
+    fn restart(&mut self, mut engine: Engine, restart: Restart) -> Engine {
+        let configured = self.configured;
+        self.configured = false;
+        let (kept, memory) = match restart {
+            Restart::Latest => (&self.kept, self.kept.memory.clone()),
+            Restart::Earlier { memory: true } => (&self.earlier, engine.memory().clone()),
+            Restart::Earlier { memory: false } => (&self.earlier, self.earlier.memory.clone()),
+        };
+        if kept.records.is_empty() {
+            return engine;
+        }
+        let (kept, latest) = (kept.clone(), kept.latest && restart == Restart::Latest);
+        let before = (latest && !configured).then(|| {
+            let plan = engine.plan(self.now).0;
+            told(&engine, &plan)
+        });
+        put_back(self.kind, engine);
+        let mut engine = kept.resume(compiled(self.kind), memory);
+        if let Some(before) = before {
+            let plan = engine.plan(self.now).0;
+            let after = told(&engine, &plan);
+            for (name, text) in &before {
+                if after.get(name) != Some(text) {
+                    let other = after.get(name).unwrap();
+                    let text = format!("{name}:\n  before the restart {text}\n  after {other}");
+                    self.broken.push(text);
+                }
+            }
+        }
+        // The records that were given since are those of another process.
+        (self.kept, self.earlier) = (kept.clone(), kept);
+        engine
     }
 
     /// Searches for whom the engine asks.
@@ -419,6 +520,7 @@ fn search(cases: u32, shrink: u32) -> Result<(), TestError<Case>> {
             list: true,
             apply: false,
             refuse: false,
+            restart: None,
         };
         runner.cycle(&last);
         prop_assert!(runner.broken.is_empty(), "{}", runner.broken.join("\n"));
@@ -441,6 +543,8 @@ fn every_planted_fault_of_a_delta_turns_law_2_red() {
         Fault::ArrivalUnnoticed,
         Fault::UniqueStale,
         Fault::ConditionStale,
+        Fault::NameNotKept,
+        Fault::ResultNotKept,
     ];
     for fault in faults {
         let found = with(Some(fault), || search(600, 0));

@@ -60,7 +60,7 @@ impl Metaverse {
         }
     }
 
-    fn count_identity(&mut self, class: Class, more: bool) {
+    pub(super) fn count_identity(&mut self, class: Class, more: bool) {
         let count = match class {
             Class::User => &mut self.counts.users,
             Class::Group => &mut self.counts.groups,

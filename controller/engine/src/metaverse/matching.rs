@@ -240,7 +240,7 @@ impl Metaverse {
         }
     }
 
-    fn keys_of(&self, slot: u32) -> Vec<u32> {
+    pub(super) fn keys_of(&self, slot: u32) -> Vec<u32> {
         let first = self.state(slot).keys.into_iter().filter(|key| *key != NONE);
         let more = self.more_keys.get(&slot).into_iter().flatten().copied();
         first.chain(more).collect()

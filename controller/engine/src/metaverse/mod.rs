@@ -10,11 +10,13 @@ use crate::{
     anchor::Anchor,
     configuration::Configuration,
     entry::Class,
+    fault::{Fault, planted},
     identity::{Aside, Identity, Ruled, ScopeCounts, desired},
     index::{Index, NONE},
     memory::Memory,
     operation::Change,
     plan::{Counts, Unsupported},
+    record::Unkept,
     scope::Decided,
     space::Spaces,
     target::TargetId,
@@ -22,6 +24,7 @@ use crate::{
 };
 
 mod joining;
+mod keep;
 mod leaving;
 mod matching;
 mod referring;
@@ -143,6 +146,14 @@ pub(crate) struct Metaverse {
     cache: HashMap<u32, Identity>,
     /// How many identities were looked at again since the start.
     pub(crate) recomputed: u64,
+    /// Entries whose states are to be kept.
+    unkept: Unkept,
+    /// Entries that are kept without a state.
+    busy_kept: BTreeSet<u32>,
+    /// What was kept of `keys`, until the engine is resumed.
+    wanted: Vec<(u32, u32)>,
+    /// What the rules were when states were kept.
+    rules_kept: Vec<u8>,
 }
 
 /// More than this many desired objects are computed twice rather than kept until the end of an update.
@@ -174,7 +185,20 @@ impl Metaverse {
             remembered: BTreeSet::new(),
             cache: HashMap::new(),
             recomputed,
+            unkept: Unkept::default(),
+            busy_kept: BTreeSet::new(),
+            wanted: Vec::new(),
+            rules_kept: Vec::new(),
         }
+    }
+
+    /// Nothing is known of any entry.
+    fn forget_results(&mut self) {
+        let fresh = Self::new(self.recomputed);
+        let before = std::mem::replace(self, fresh);
+        self.everything = false;
+        self.unkept = before.unkept;
+        self.busy_kept = before.busy_kept;
     }
 
     fn state(&self, slot: u32) -> State {
@@ -185,6 +209,9 @@ impl Metaverse {
         let at = slot as usize;
         if self.states.len() <= at {
             self.states.resize(at + 1, State::default());
+        }
+        if !planted(Fault::ResultNotKept) {
+            self.unkept.insert(slot);
         }
         &mut self.states[at]
     }

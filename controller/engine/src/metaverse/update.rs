@@ -39,8 +39,7 @@ impl Metaverse {
         let remembered = std::mem::take(&mut self.remembered);
         let (mut work, mut looked_at) = (Work::default(), Numbers::default());
         if self.everything || seen.everything {
-            *self = Self::new(self.recomputed);
-            self.everything = false;
+            self.forget_results();
             world.view.disown();
             let ours: Vec<u32> = world.view.all_ours().map(|(handle, _)| handle).collect();
             work.objects.extend(ours);

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 pub(crate) const DIGEST: usize = 6;
 
 /// See the module. Two are equal if their values are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Kept {
     Value(Value),
     Digest([u8; DIGEST]),
@@ -144,7 +145,7 @@ impl From<TargetObject> for Object {
 }
 
 /// Of which attributes the values themselves are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Keeping {
     /// Those that matching looks for, that go along with another one, and by which people know an object.
     named: BTreeSet<(Class, String)>,

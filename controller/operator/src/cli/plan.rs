@@ -16,7 +16,7 @@ use crate::{
     manifest::Manifests,
     output::{Form, markdown, plan},
     problem::Problem,
-    state::StateFolder,
+    store::Store,
     telemetry::logs::{self, Format},
     world::Key,
 };
@@ -70,7 +70,7 @@ async fn online(
 ) -> anyhow::Result<Results> {
     let stop = CancellationToken::new();
     let mode = Some(plumbline_crds::Mode::Plan);
-    let run = FolderRun::start(manifests, secrets, state, mode, None, stop.clone());
+    let run = FolderRun::start(manifests, secrets, Store::read_only(state), mode, None, stop.clone());
     let results = run.first_cycle().await;
     stop.cancel();
     run.finish().await;
@@ -79,11 +79,11 @@ async fn online(
 
 /// Plans over what was read elsewhere.
 fn offline(manifests: &Manifests, state: Option<PathBuf>, file: &Path) -> anyhow::Result<Results> {
-    let state = StateFolder::new(state);
+    let store = Store::read_only(state);
     let syncs = &manifests.world.syncs;
     let mut results = BTreeMap::new();
     for (key, sync) in syncs {
-        let planned = recorded::plan(&manifests.world, key, sync, &state, file)?;
+        let planned = recorded::plan(&manifests.world, key, sync, &store, file)?;
         results.insert(key.clone(), planned);
     }
     Ok(results)

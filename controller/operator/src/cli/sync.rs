@@ -13,6 +13,7 @@ use crate::{
     folder_run::FolderRun,
     host::Notice,
     output::{progress::Progress, resources::resources},
+    store::Store,
     telemetry::logs::{self, Format},
     world_file::Recorder,
 };
@@ -54,7 +55,7 @@ pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     block_on(async move {
         let stop = CancellationToken::new();
         let secrets = folder.secrets.clone();
-        let run = FolderRun::start(manifests, secrets, state, None, record, stop.clone());
+        let run = FolderRun::start(manifests, secrets, Store::new(state), None, record, stop.clone());
         let host = run.host.clone();
         let follow = async {
             host.follow(&folder.folder, &folder.namespace, |faults| {

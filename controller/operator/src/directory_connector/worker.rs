@@ -102,7 +102,6 @@ impl Connector {
             engines: connector.engines.clone(),
             kick: connector.kick.clone(),
             held: None,
-            compared: None,
         };
         tokio::spawn(worker.run(specification).instrument(info_span!(
             "connector",
@@ -120,8 +119,6 @@ struct Worker {
     engines: Arc<Mutex<BTreeMap<Key, SharedEngine>>>,
     kick: Arc<Notify>,
     held: Option<Held>,
-    /// When everything was last read.
-    compared: Option<Instant>,
 }
 
 /// The connection in use.
@@ -285,31 +282,34 @@ impl Worker {
             record.request(&self.key, &request);
         }
         let verify: Duration = connector.spec.changes.verify.into();
-        let cursor = common_cursor(engines, name);
-        let start = match &cursor {
-            Some(_) if self.compared.is_some_and(|at| at.elapsed() >= verify) => {
-                Start::Complete(Cause::Verify)
+        let read_at = engines.iter().map(|engine| lock(engine).read_at(name));
+        let oldest = read_at.min().flatten();
+        let age = oldest.map(|at| Timestamp::now().duration_since(at));
+        let due = age.is_none_or(|age| Duration::try_from(age).is_ok_and(|age| age >= verify));
+        match places(engines, name).filter(|_| !due) {
+            Some(places) => {
+                // Who is told of a change again is none the worse, so that in the end all stand at the last place.
+                let mut told = Vec::new();
+                for (cursor, own) in places {
+                    told.extend(own);
+                    let mut deliver = |event: Import| self.deliver(&told, event);
+                    let read = source.read(&request, Start::After(&cursor), &mut deliver);
+                    read.await.map_err(|error| Problem::of(&error))?;
+                }
             }
-            Some(cursor) => Start::After(cursor),
-            None if self.compared.is_none() => Start::Complete(Cause::First),
-            None => Start::Complete(Cause::NoFeed),
-        };
-        let mut complete = false;
-        let mut deliver = |event: Import| {
-            if let Import::Begin { extent, .. } = &event {
-                complete |= matches!(extent, Extent::Complete(_));
+            None => {
+                let has_feed = places(engines, name).is_some();
+                let start = Start::Complete(match oldest {
+                    None => Cause::First,
+                    Some(_) if has_feed => Cause::Verify,
+                    Some(_) => Cause::NoFeed,
+                });
+                let mut deliver = |event: Import| self.deliver(engines, event);
+                let read = source.read(&request, start, &mut deliver);
+                read.await.map_err(|error| Problem::of(&error))?;
             }
-            self.deliver(engines, event);
-        };
-        source
-            .read(&request, start, &mut deliver)
-            .await
-            .map_err(|error| Problem::of(&error))?;
-        self.settle(source, &request, engines).await?;
-        // A cursor that was kept from an earlier process: what it was compared with then still counts.
-        if complete || self.compared.is_none() {
-            self.compared = Some(Instant::now());
         }
+        self.settle(source, &request, engines).await?;
         Ok(())
     }
 
@@ -323,6 +323,13 @@ impl Worker {
         } = &event
         {
             self.context.metrics.listing(&self.key, *cause);
+        }
+        if let Import::Begin {
+            extent: Extent::Complete(cause),
+            ..
+        } = &event
+        {
+            info!(?cause, "everything is read");
         }
         for engine in engines {
             lock(engine).import(&self.key.name, event.clone());
@@ -367,15 +374,18 @@ impl Worker {
     }
 }
 
-/// Where every engine stands. One that has not read yet, or stands elsewhere, makes everybody read everything.
-fn common_cursor(engines: &[SharedEngine], connector: &str) -> Option<Cursor> {
-    let mut cursors = engines
-        .iter()
-        .map(|engine| lock(engine).cursor(connector).cloned());
-    let first = cursors.next()??;
-    cursors
-        .all(|other| other.as_ref() == Some(&first))
-        .then_some(first)
+/// Where the engines stand, and who stands there; after a restart that need not be one place. `None` if one has not read yet, or there is
+/// no feed: then everybody reads everything.
+fn places(engines: &[SharedEngine], connector: &str) -> Option<Vec<(Cursor, Vec<SharedEngine>)>> {
+    let mut places: Vec<(Cursor, Vec<SharedEngine>)> = Vec::new();
+    for engine in engines {
+        let cursor = lock(engine).cursor(connector).cloned()?;
+        match places.iter_mut().find(|(known, _)| *known == cursor) {
+            Some((_, own)) => own.push(engine.clone()),
+            None => places.push((cursor, vec![engine.clone()])),
+        }
+    }
+    Some(places)
 }
 
 fn counted(entries: &BTreeMap<EntryKind, usize>) -> DirectoryCounts {

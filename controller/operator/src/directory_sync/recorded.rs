@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    state::StateFolder,
+    store::Store,
     world::{Key, World},
     world_file::{Recorded, WorldError, replay},
 };
@@ -47,7 +47,7 @@ pub fn plan(
     world: &World,
     key: &Key,
     sync: &Arc<DirectorySync>,
-    state: &StateFolder,
+    store: &Store,
     file: &Path,
 ) -> Result<Result<Report, Problem>, WorldError> {
     if sync.spec.suspend {
@@ -67,7 +67,7 @@ pub fn plan(
             return lacks("no complete read of the tenant by this DirectorySync".to_owned());
         }
         let configuration = validate(&parts, &known.servers, GraphTarget::CAPABILITIES)?;
-        let engine = Engine::new(configuration, state.load(key, &parts.scopes));
+        let engine = Engine::new(configuration, store.memory(key, &parts.scopes));
         for name in parts.connectors.keys() {
             let asked = known.asked.get(name).cloned().unwrap_or_default();
             let wanted = engine.read_request(name).attributes;

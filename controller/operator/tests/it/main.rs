@@ -7,5 +7,6 @@ mod drift;
 mod examples;
 mod field;
 mod folder;
+mod restart;
 mod tables;
 mod walls;
