@@ -28,10 +28,11 @@ use crate::{
     port::{Cause, Cursor, Import, Observation, ReadRequest, TargetRead},
     quarantine::{refusal_key, refuse},
     reason::Reason,
+    record::{self, Key, Put, Table},
     scope::{Decided, MEMBERS, Read},
-    space::{ConnectorSpace, Doubt, Journal, OBJECT_SID, Spaces, Swept, Taken},
-    target::{TargetId, Values},
-    target_view::{TargetView, normal},
+    space::{ConnectorSpace, Doubt, Journal, OBJECT_SID, Spaces, Swept, Taken, Writer},
+    target::{Known, TargetId, Values},
+    target_view::{Kept, TargetView, normal},
 };
 
 /// See the module.
@@ -78,6 +79,85 @@ impl Engine {
         engine
     }
 
+    /// What [`record::Resumed`] was put together from. `same`: results were computed with this configuration.
+    pub(crate) fn resumed(
+        configuration: Configuration,
+        memory: Memory,
+        spaces: Spaces,
+        view: TargetView,
+        metaverse: Metaverse,
+        same: bool,
+    ) -> Self {
+        let mut engine = Self {
+            configuration,
+            spaces,
+            view,
+            memory,
+            metaverse,
+            retry: None,
+        };
+        engine.prepare_spaces();
+        let mut world = World {
+            configuration: &engine.configuration,
+            spaces: &mut engine.spaces,
+            view: &mut engine.view,
+            memory: &mut engine.memory,
+            now: Timestamp::MIN,
+        };
+        if !same || !engine.metaverse.resume(&mut world) {
+            engine.prepare();
+        }
+        engine
+    }
+
+    /// Gives the records that changed since [`Self::kept`] was last called, as they are at one point in time; `false` and none while a
+    /// read is in progress, for what it has brought belongs to no cursor yet.
+    ///
+    /// Store them with [`Self::memory`], all or none, then say [`Self::kept`]; else they are given again.
+    pub fn keep(&mut self, put: Put<'_>) -> bool {
+        if self.spaces.is_reading() || self.view.is_reading() || !self.view.complete() {
+            return false;
+        }
+        let mut world = World {
+            configuration: &self.configuration,
+            spaces: &mut self.spaces,
+            view: &mut self.view,
+            memory: &mut self.memory,
+            now: self.metaverse.as_of(),
+        };
+        self.metaverse.update(&mut world);
+        let number = record::part::ENGINE;
+        let part = record::engine_part(&self.configuration, &self.metaverse);
+        let table = Table::Part;
+        put(Key { table, number }, Some(&part));
+        let mut entries = self.spaces.keep(put);
+        entries.extend(self.metaverse.keep());
+        entries.sort_unstable();
+        entries.dedup();
+        for number in entries {
+            let table = Table::Entry;
+            let mut writer = Writer::default();
+            let exists = self.spaces.write_entry(number, &mut writer);
+            self.metaverse.write_state(number, &mut writer);
+            put(Key { table, number }, exists.then_some(&writer.0));
+        }
+        self.view.keep(put);
+        true
+    }
+
+    /// Nothing of this engine is stored: [`Self::keep`] gives everything.
+    pub fn keep_all(&mut self) {
+        self.spaces.keep_all();
+        self.view.keep_all();
+    }
+
+    /// All that [`Self::keep`] gave is stored.
+    pub fn kept(&mut self) {
+        self.spaces.kept();
+        self.metaverse.kept();
+        self.view.kept();
+    }
+
     /// Takes over a changed configuration. What a scope that is no longer in it had counts as leaving.
     pub fn configure(&mut self, configuration: Configuration) {
         self.configuration = configuration;
@@ -87,13 +167,17 @@ impl Engine {
     /// What follows from the configuration alone; all else is computed anew with the next plan.
     fn prepare(&mut self) {
         let configuration = &self.configuration;
-        let rules = configuration.capabilities.attributes;
-        let unique = rules.iter().filter(|rule| rule.unique);
-        let unique = unique.map(|rule| rule.name.to_owned());
-        let keys = unique.chain(configuration.matching.soft.iter().cloned());
-        let enabled = configuration.capabilities.enabled;
-        self.view
-            .configure(&configuration.owner, keys.collect(), enabled);
+        self.view.configure(
+            &configuration.owner,
+            sought(configuration),
+            configuration.capabilities,
+        );
+        self.prepare_spaces();
+        self.metaverse.everything = true;
+    }
+
+    fn prepare_spaces(&mut self) {
+        let configuration = &self.configuration;
         let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
         let settings = configuration.connectors.iter().map(|known| &known.name);
         let connectors: BTreeSet<&String> = connectors.chain(settings).collect();
@@ -102,7 +186,6 @@ impl Engine {
             let (links, spelled) = links(configuration, connector);
             self.spaces.configure(connector, links, spelled);
         }
-        self.metaverse.everything = true;
     }
 
     /// What a connector is to read: everything that mappings, filters, expressions and exclusions look at.
@@ -330,9 +413,30 @@ impl Engine {
         drift::note(&mut self.memory, touched, &self.configuration, now);
     }
 
+    /// Of most of what the target holds only digests are kept. From now on the values themselves are, for someone who wants to see them;
+    /// if some were not, everything is to be read once more.
+    pub fn keep_target_values(&mut self) {
+        self.view.keep_values();
+    }
+
     /// From where the next read of the target can go on; `None` when everything is to be read.
     pub fn target_cursor(&self) -> Option<&Cursor> {
         self.view.cursor()
+    }
+
+    /// Live objects at the target that are ours or privileged, for an adapter that was not there when they were read.
+    pub fn known(&self) -> impl Iterator<Item = Known> {
+        self.view.known()
+    }
+
+    /// When the target was last read completely.
+    pub fn target_read_at(&self) -> Option<Timestamp> {
+        self.view.read_at()
+    }
+
+    /// When the last complete read of a connector began.
+    pub fn read_at(&self, connector: &str) -> Option<Timestamp> {
+        self.space(connector)?.complete()
     }
 
     /// What is to be written now, and when to plan again if nothing happens before.
@@ -479,7 +583,7 @@ impl Engine {
                 continue;
             };
             if sent != held {
-                let record = Rewritten::new(sent.as_ref(), held.as_ref());
+                let record = Rewritten::new(sent.as_ref(), held.map(Kept::Value).as_ref());
                 rewritten.insert(name.clone(), record);
             }
         }
@@ -519,6 +623,14 @@ impl Engine {
         self.configuration
     }
 
+    /// [`Self::configure`] that gives back what it replaces.
+    #[cfg(test)]
+    pub(crate) fn exchange(&mut self, configuration: Configuration) -> Configuration {
+        let before = std::mem::replace(&mut self.configuration, configuration);
+        self.prepare();
+        before
+    }
+
     /// Puts another memory in the place of this one.
     #[cfg(test)]
     pub(crate) fn recall(&mut self, memory: Memory) {
@@ -555,6 +667,15 @@ impl Engine {
 fn looks_abroad(configuration: &Configuration) -> bool {
     let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
     connectors.collect::<BTreeSet<_>>().len() > 1
+}
+
+/// Attributes of the target whose values matching looks for.
+pub(crate) fn sought(configuration: &Configuration) -> BTreeSet<String> {
+    let rules = configuration.capabilities.attributes;
+    let unique = rules.iter().filter(|rule| rule.unique);
+    let unique = unique.map(|rule| rule.name.to_owned());
+    let soft = configuration.matching.soft.iter().cloned();
+    unique.chain(soft).collect()
 }
 
 /// The attributes of a connector's entries that lead to others, and those of them at whose text somebody looks.

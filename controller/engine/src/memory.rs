@@ -14,6 +14,7 @@ use crate::{
     parting::Partings,
     reason::Reason,
     target::Value,
+    target_view::{DIGEST, Kept},
     {dn::Written, plan::Digest},
 };
 
@@ -71,10 +72,10 @@ pub(crate) struct Rewritten {
 }
 
 impl Rewritten {
-    pub(crate) fn new(sent: Option<&Value>, held: Option<&Value>) -> Self {
+    pub(crate) fn new(sent: Option<&Value>, held: Option<&Kept>) -> Self {
         Self {
             sent: Digest::of_value(sent),
-            held: Digest::of_value(held),
+            held: Digest::of(&held.map_or([0; DIGEST], Kept::digest)),
         }
     }
 }

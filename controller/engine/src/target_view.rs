@@ -1,7 +1,7 @@
 //! The target view: what the target holds, as last read completely and by the deltas since, with our confirmed writes laid over it.
 //!
-//! Objects are numbered and packed, and found by id, mark, immutable id and by the values that matching looks for. A read without
-//! its end changes nothing. What changed since the last plan is noted in the [`Seen`].
+//! Objects are numbered and packed, and found by id, mark, immutable id and by the values that matching looks for; of most other values
+//! only digests are kept. A read without its end changes nothing. What changed since the last plan is noted in the [`Seen`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,14 +15,19 @@ use crate::{
     operation::{Change, Operation},
     overlay::{Held, Overlay, Slot},
     port::{Cursor, Observation},
+    record::Unkept,
     space::Words,
-    target::{Mark, TargetId, TargetObject, Value, Values},
+    target::{Capabilities, Mark, Standing, TargetId, TargetObject, Value, Values},
 };
 
 mod change;
+mod keep;
+mod kept;
 mod object;
 mod slot;
 
+use kept::Keeping;
+pub(crate) use kept::{AllKept, DIGEST, Kept, Object, same};
 use slot::normalised;
 pub(crate) use slot::{normal, written};
 
@@ -36,7 +41,7 @@ pub(crate) enum State {
 }
 
 #[derive(Debug)]
-struct Object {
+struct Record {
     packed: Box<[u8]>,
     state: State,
     seen: u32,
@@ -93,7 +98,7 @@ pub(crate) struct Seen {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct TargetView {
-    objects: Vec<Object>,
+    objects: Vec<Record>,
     members: HashMap<u32, Box<[u32]>>,
     words: Words,
     by_id: Index,
@@ -114,8 +119,13 @@ pub(crate) struct TargetView {
     owner: String,
     /// Attributes whose values matching looks for.
     keys: BTreeSet<String>,
+    keeping: Keeping,
     enabled_attribute: &'static str,
     pub(crate) seen: Seen,
+    /// When everything was last read.
+    read_at: Option<Timestamp>,
+    /// Objects that are to be kept.
+    unkept: Unkept,
 }
 
 /// The number under which a value is found, whatever its case.
@@ -124,7 +134,7 @@ pub(crate) fn value_key(class: Class, attribute: &str, text: &str) -> u32 {
 }
 
 /// The anchor in our mark; `None` for an object that is not ours.
-pub(crate) fn our_anchor<'a>(object: &'a TargetObject, owner: &str) -> Option<&'a Anchor> {
+pub(crate) fn our_anchor<'a>(object: &'a Object, owner: &str) -> Option<&'a Anchor> {
     let mark = object.mark.as_ref()?;
     (*mark.owner == *owner || planted(Fault::OwnerIgnored)).then_some(&mark.anchor)
 }
@@ -139,19 +149,39 @@ pub(crate) fn texts(value: &Value) -> &[String] {
 }
 
 impl TargetView {
-    /// Whose marks are ours, and what matching looks for.
-    pub(crate) fn configure(&mut self, owner: &str, keys: BTreeSet<String>, enabled: &'static str) {
-        if self.owner == owner && self.keys == keys && self.enabled_attribute == enabled {
+    /// Whose marks are ours, and what matching looks for. If that needs values of which only digests were kept, everything is to be
+    /// read once more.
+    pub(crate) fn configure(
+        &mut self,
+        owner: &str,
+        keys: BTreeSet<String>,
+        capabilities: &Capabilities,
+    ) {
+        let keeping = Keeping::new(capabilities, &keys, self.keeping.all);
+        let enabled = capabilities.enabled;
+        if self.owner == owner
+            && self.keys == keys
+            && self.keeping == keeping
+            && self.enabled_attribute == enabled
+        {
             return;
         }
         for handle in 0..self.count() {
             self.index(handle, false);
         }
+        self.complete &= self.keeping.covers(&keeping);
         (self.owner, self.keys, self.enabled_attribute) = (owner.to_owned(), keys, enabled);
+        self.keeping = keeping;
         for handle in 0..self.count() {
             self.index(handle, true);
         }
         self.seen.everything = true;
+    }
+
+    /// From now on all values are kept.
+    pub(crate) fn keep_values(&mut self) {
+        self.complete &= self.keeping.all;
+        self.keeping.all = true;
     }
 
     fn count(&self) -> u32 {
@@ -208,11 +238,14 @@ impl TargetView {
             object.attributes = normalised(object.attributes);
         }
         let handle = self.number(&object.id);
-        let incoming = self.incoming_of(object, state);
+        let incoming = self.incoming_of(object.into(), state);
         if let Some(object) = self.objects.get_mut(handle as usize) {
             object.seen = self.generation;
         }
-        if self.is(handle, &incoming) {
+        if !self.complete {
+            // Nobody has looked at the view yet.
+            self.replace(handle, incoming);
+        } else if self.is(handle, &incoming) {
             reading.changed.remove(&handle);
         } else {
             reading.changed.insert(handle, incoming);
@@ -259,7 +292,7 @@ impl TargetView {
     }
 
     fn end_everything(&mut self, reading: Everything, now: Timestamp) {
-        let gone = |object: &Object| object.seen < self.generation && object.state != State::Absent;
+        let gone = |object: &Record| object.seen < self.generation && object.state != State::Absent;
         let gone: Vec<u32> = (0..)
             .zip(&self.objects)
             .filter(|(_, object)| gone(object))
@@ -268,7 +301,7 @@ impl TargetView {
         let others = gone.iter().chain(reading.changed.keys());
         let live = others.filter(|handle| self.complete && self.state(**handle) == State::Live);
         let before = live.filter_map(|handle| Some((*handle, self.whole(*handle)?)));
-        let mut before: Vec<(u32, TargetObject)> = before.collect();
+        let mut before: Vec<(u32, Object)> = before.collect();
         before.retain(|(_, object)| object.mark.is_some());
         before.sort_by(|a, b| a.1.id.cmp(&b.1.id));
         for handle in gone {
@@ -281,7 +314,7 @@ impl TargetView {
             || self.domains != reading.domains
             || self.roles_readable != reading.roles_readable;
         (self.domains, self.roles_readable) = (reading.domains, reading.roles_readable);
-        self.complete = true;
+        (self.complete, self.read_at) = (true, Some(now));
         self.overlay.expire(now);
         let overlay = std::mem::take(&mut self.overlay);
         for object in overlay.objects() {
@@ -297,7 +330,7 @@ impl TargetView {
     fn add_if_missing(&mut self, object: &TargetObject) {
         let handle = self.number(&object.id);
         if self.state(handle) != State::Live {
-            let incoming = self.incoming_of(object.clone(), State::Live);
+            let incoming = self.incoming_of(object.clone().into(), State::Live);
             self.replace(handle, incoming);
         }
     }
@@ -348,8 +381,11 @@ impl TargetView {
                 mark: Some(mark.clone()),
                 immutable_id: user.then(|| operation.anchor.immutable_id()),
                 attributes: normalised(attributes),
+                manager: None,
                 members: Some(Vec::new()),
-                ..TargetObject::blank(operation.class, id)
+                standing: Standing::default(),
+                class: operation.class,
+                id,
             };
             self.add_if_missing(&object);
             self.overlay.created(object, now);
@@ -370,7 +406,7 @@ impl TargetView {
     }
 
     /// A live or deleted object with its references.
-    pub(crate) fn whole(&self, handle: u32) -> Option<TargetObject> {
+    pub(crate) fn whole(&self, handle: u32) -> Option<Object> {
         let mut object = self.object(handle)?;
         object.manager = self.manager(handle).and_then(|manager| self.id(manager));
         let members = self.members(handle);
@@ -384,7 +420,7 @@ impl TargetView {
     }
 
     #[cfg(test)]
-    fn get(&self, id: &TargetId) -> Option<TargetObject> {
+    fn get(&self, id: &TargetId) -> Option<Object> {
         let handle = self.find(id)?;
         let mut object = self.whole(handle)?;
         object.members.iter_mut().for_each(|members| members.sort());
@@ -397,7 +433,7 @@ impl TargetView {
             return handle;
         }
         let handle = self.count();
-        self.objects.push(Object {
+        self.objects.push(Record {
             packed: object::pack_id(id),
             state: State::Absent,
             seen: 0,
@@ -405,6 +441,7 @@ impl TargetView {
             owner: NONE,
         });
         self.by_id.insert(short(hash(id)), handle);
+        self.unkept.insert(handle);
         handle
     }
 
@@ -423,7 +460,7 @@ impl TargetView {
     }
 
     /// A live or deleted object, without its references.
-    pub(crate) fn object(&self, handle: u32) -> Option<TargetObject> {
+    pub(crate) fn object(&self, handle: u32) -> Option<Object> {
         let object = self.objects.get(handle as usize)?;
         (object.state != State::Absent).then(|| object::unpack(&object.packed, &self.words))?
     }
@@ -472,12 +509,12 @@ impl TargetView {
     }
 
     /// The keys of the values that matching looks for.
-    pub(crate) fn value_keys_of(&self, object: &TargetObject) -> Vec<u32> {
+    pub(crate) fn value_keys_of(&self, object: &Object) -> Vec<u32> {
         let values = object.attributes.iter();
         values
             .filter(|(name, _)| self.keys.contains(*name))
-            .flat_map(|(name, value)| {
-                let texts = texts(value).iter();
+            .flat_map(|(name, kept)| {
+                let texts = kept.texts().iter();
                 texts.map(move |text| value_key(object.class, name, text))
             })
             .collect()
@@ -486,6 +523,11 @@ impl TargetView {
     pub(crate) fn value_keys(&self, handle: u32) -> Vec<u32> {
         let object = self.object(handle);
         object.map_or(Vec::new(), |object| self.value_keys_of(&object))
+    }
+
+    /// Live objects with a value of this key, and perhaps some of another one.
+    pub(crate) fn with_value(&self, key: u32) -> Vec<u32> {
+        self.by_value.get(key)
     }
 
     /// All live objects of ours.
@@ -513,7 +555,12 @@ impl TargetView {
 
     /// Live objects with an immutable id, by id.
     pub(crate) fn by_immutable(&self, text: &str) -> Vec<u32> {
-        let found = self.by_immutable.get(short(hash(text)));
+        let mut found = self.by_immutable.get(short(hash(text)));
+        for anchor in [Anchor::from_immutable_id(text), Anchor::Text(text.into())] {
+            found.extend(self.by_mark(&anchor));
+        }
+        found.sort_unstable();
+        found.dedup();
         self.sorted(found, |view, handle| {
             let object = view.object(handle);
             object.is_some_and(|object| object.immutable_id.as_deref() == Some(text))
@@ -526,8 +573,8 @@ impl TargetView {
         let text = text.to_lowercase();
         self.sorted(found, |view, handle| {
             view.object(handle).is_some_and(|object| {
-                let value = object.attributes.get(attribute);
-                let mut texts = value.map_or(&[][..], texts).iter();
+                let kept = object.attributes.get(attribute);
+                let mut texts = kept.map_or(&[][..], Kept::texts).iter();
                 object.class == class && texts.any(|held| held.to_lowercase() == text)
             })
         })
@@ -567,11 +614,11 @@ impl TargetView {
         self.roles_readable
     }
 
-    fn pack(&mut self, object: &TargetObject) -> Box<[u8]> {
-        object::pack(object, &mut self.words)
+    fn pack(&mut self, object: &Object) -> Box<[u8]> {
+        object::pack(object, &self.keeping, &mut self.words)
     }
 
-    fn incoming_of(&mut self, object: TargetObject, state: State) -> Incoming {
+    fn incoming_of(&mut self, object: Object, state: State) -> Incoming {
         let packed = self.pack(&object);
         let manager = object.manager.as_ref().map(|id| self.number(id));
         let members = object.members.as_ref();
@@ -620,6 +667,7 @@ impl TargetView {
             None => self.members.remove(&handle),
         };
         self.index(handle, true);
+        self.unkept.insert(handle);
         if !self.complete || self.seen.everything {
             return;
         }
@@ -652,10 +700,8 @@ impl TargetView {
         }
         if mark.is_some() {
             let enabled = object.attributes.get(self.enabled_attribute);
-            let counts = [
-                (true, &mut self.managed),
-                (enabled != Some(&Value::Flag(false)), &mut self.enabled),
-            ];
+            let blocked = same(Some(&Value::Flag(false)), enabled);
+            let counts = [(true, &mut self.managed), (!blocked, &mut self.enabled)];
             for (_, counts) in counts.into_iter().filter(|(counts, _)| *counts) {
                 let count = counts.entry(object.class).or_default();
                 *count = if into {
@@ -666,15 +712,18 @@ impl TargetView {
             }
         }
         if let Some(id) = &object.immutable_id {
-            set(&mut self.by_immutable, short(hash(id.as_str())));
+            // The usual one is found by the mark.
+            if mark.is_none_or(|anchor| anchor.immutable_id() != *id) {
+                set(&mut self.by_immutable, short(hash(id.as_str())));
+            }
             let anchors = [Anchor::from_immutable_id(id), Anchor::from_text(id)];
             self.seen
                 .anchors
                 .extend(anchors.into_iter().filter(|_| told));
         }
-        for (name, value) in &object.attributes {
+        for (name, kept) in &object.attributes {
             if self.keys.contains(name) {
-                for text in texts(value) {
+                for text in kept.texts() {
                     let key = value_key(object.class, name, text);
                     set(&mut self.by_value, key);
                     self.seen.values.extend(told.then_some(key));

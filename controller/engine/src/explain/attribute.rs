@@ -12,9 +12,16 @@ use crate::{
     mapping::{Mapped, Mapping, Origin},
     memory::Rewritten,
     operation::{Change, ChangeKind, Operation},
-    target::{Changes, Value, Values},
-    target_view::normal,
+    target::{Changes, Value},
+    target_view::{AllKept, Kept, normal},
 };
+
+/// What the target holds. Of what is as wanted the view keeps a digest alone: then it is what is wanted.
+fn held(kept: Option<&Kept>, wanted: Option<&Value>) -> Option<Value> {
+    let kept = kept?;
+    let known = kept.value();
+    known.or(wanted.filter(|wanted| kept.is(wanted))).cloned()
+}
 
 /// How many of the members that take no part are named.
 const LEFT_OUT: usize = 10;
@@ -36,7 +43,16 @@ impl Look<'_> {
         else {
             return;
         };
-        explanation.attributes = self.attributes(entry, class, mapping, explanation);
+        let kept = self
+            .object_of(slot)
+            .and_then(|object| self.view.whole(object));
+        let kept = kept.map_or_else(AllKept::new, |object| object.attributes);
+        explanation.attributes = self.attributes(entry, class, (mapping, &kept), explanation);
+        if let Some(held) = &mut explanation.target {
+            let known = explanation.attributes.iter();
+            let known = known.filter_map(|one| Some((one.name.clone(), one.held.clone()?)));
+            held.object.attributes.extend(known);
+        }
         let (_, object) = self.metaverse.found(slot);
         if class == Class::Group {
             let attributes = mapping.members();
@@ -87,12 +103,9 @@ impl Look<'_> {
         &self,
         entry: Read<'_>,
         class: Class,
-        mapping: &Mapping,
+        (mapping, kept): (&Mapping, &AllKept),
         explanation: &Explanation,
     ) -> Vec<Attribute> {
-        let nothing = Values::new();
-        let object = explanation.target.as_ref().map(|held| &held.object);
-        let held = object.map_or(&nothing, |object| &object.attributes);
         let anchor = entry.mapped.anchor.as_ref();
         let rewritten = anchor.and_then(|anchor| self.memory.rewritten.get(anchor));
         let mut all: Vec<Attribute> = Vec::new();
@@ -111,13 +124,14 @@ impl Look<'_> {
                 Ok(mapped) => Desired::Mapped(mapped),
                 Err(fault) => Desired::Fault(fault),
             };
+            let wanted = desired.get(traced.target).and_then(Option::as_ref);
             all.push(Attribute {
+                held: held(kept.get(traced.target), wanted),
                 name: traced.target.to_owned(),
                 expression: traced.expression.source().to_owned(),
                 origin: traced.origin,
                 sources: entry.sources(traced.expression.attributes()),
                 desired: mapped,
-                held: held.get(traced.target).cloned(),
                 planned: None,
                 state: AttributeState::LeftAlone,
             });
@@ -128,7 +142,7 @@ impl Look<'_> {
             origin: Origin::Omitted,
             sources: Vec::new(),
             desired,
-            held: held.get(name).cloned(),
+            held: held(kept.get(name), None),
             planned: None,
             state: AttributeState::LeftAlone,
         };
@@ -143,10 +157,10 @@ impl Look<'_> {
             }
         }
         let capabilities = self.configuration.capabilities;
-        let differing = difference(class, &desired, held, capabilities, rewritten);
-        let held = explanation.holds.iter().flat_map(|hold| &hold.operations);
-        let mut held = held.map(|operation| &operation.change);
-        let disable = held.any(|change| *change == Change::Disable);
+        let differing = difference(class, &desired, kept, capabilities, rewritten);
+        let holds = explanation.holds.iter().flat_map(|hold| &hold.operations);
+        let mut holds = holds.map(|operation| &operation.change);
+        let disable = holds.any(|change| *change == Change::Disable);
         let look = Stand {
             differing: &differing,
             rewritten,

@@ -17,6 +17,7 @@ use crate::{
     plan::Plan,
     quarantine::Quarantined,
     space::Spaces,
+    target::TargetObject,
     target_view::{State, TargetView, our_anchor},
 };
 
@@ -153,7 +154,7 @@ impl Look<'_> {
             .metaverse
             .claims(slot)
             .iter()
-            .filter_map(|object| self.view.whole(*object))
+            .filter_map(|object| self.known(*object))
             .collect();
         if let Participation::In { scope }
         | Participation::Aside {
@@ -196,7 +197,7 @@ impl Look<'_> {
     }
 
     /// The object of an entry; of one that takes no part, that with our mark for it.
-    fn object_of(&self, slot: u32) -> Option<u32> {
+    pub(super) fn object_of(&self, slot: u32) -> Option<u32> {
         let (standing, object) = self.metaverse.found(slot);
         if standing != Standing::None {
             return object;
@@ -213,7 +214,25 @@ impl Look<'_> {
         Some(Held {
             live: self.view.state(object) == State::Live,
             ours: self.marked(object).is_some(),
-            object: self.view.whole(object)?,
+            object: self.known(object)?,
+        })
+    }
+
+    /// An object with the values that are known.
+    fn known(&self, object: u32) -> Option<TargetObject> {
+        let kept = self.view.whole(object)?;
+        let attributes = kept.attributes.iter();
+        let attributes =
+            attributes.filter_map(|(name, kept)| Some((name.clone(), kept.value()?.clone())));
+        Some(TargetObject {
+            attributes: attributes.collect(),
+            id: kept.id,
+            class: kept.class,
+            mark: kept.mark,
+            immutable_id: kept.immutable_id,
+            manager: kept.manager,
+            members: kept.members,
+            standing: kept.standing,
         })
     }
 

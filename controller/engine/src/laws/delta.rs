@@ -35,6 +35,7 @@ use crate::{
     plan::Plan,
     port::Import,
     reason::Reason,
+    record::{Key, Resumed},
 };
 
 /// One thing that happens.
@@ -76,6 +77,16 @@ struct Read {
     list: bool,
     apply: bool,
     refuse: bool,
+    restart: Option<Restart>,
+}
+
+/// A new process goes on before the cycle, from what was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restart {
+    /// After the last export.
+    Latest,
+    /// Before it, with the memory of then or of now.
+    Earlier { memory: bool },
 }
 
 /// Everything is read, and the plan is carried out.
@@ -86,6 +97,7 @@ const FIRST: Read = Read {
     list: false,
     apply: true,
     refuse: false,
+    restart: None,
 };
 
 fn event() -> impl Strategy<Value = Event> {
@@ -135,15 +147,23 @@ fn read() -> impl Strategy<Value = Read> {
         any::<bool>(),
         proptest::bool::weighted(0.7),
         proptest::bool::weighted(0.1),
+        prop_oneof![
+            4 => Just(None),
+            2 => Just(Some(Restart::Latest)),
+            1 => any::<bool>().prop_map(|memory| Some(Restart::Earlier { memory })),
+        ],
     )
-        .prop_map(|(complete, cut, order, list, apply, refuse)| Read {
-            complete,
-            cut,
-            order,
-            list,
-            apply,
-            refuse,
-        })
+        .prop_map(
+            |(complete, cut, order, list, apply, refuse, restart)| Read {
+                complete,
+                cut,
+                order,
+                list,
+                apply,
+                refuse,
+                restart,
+            },
+        )
 }
 
 /// Links follow their entry; tombstones can be read; the configuration; cycles of events in one of the directories and a read each.
@@ -175,6 +195,44 @@ struct Runner {
     kind: u8,
     now: Timestamp,
     broken: Vec<String>,
+    /// All records, and what they were before the last export.
+    kept: Kept,
+    earlier: Kept,
+    /// The configuration is another one than when they were.
+    configured: bool,
+}
+
+/// What is kept of an engine.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    records: BTreeMap<Key, Vec<u8>>,
+    memory: Memory,
+    /// Nothing has come to the engine since.
+    latest: bool,
+}
+
+impl Kept {
+    fn keep(&mut self, engine: &mut Engine) {
+        let records = &mut self.records;
+        self.latest = engine.keep(&mut |key, bytes| {
+            match bytes {
+                Some(bytes) => records.insert(key, bytes.to_vec()),
+                None => records.remove(&key),
+            };
+        });
+        if self.latest {
+            engine.kept();
+            self.memory = engine.memory().clone();
+        }
+    }
+
+    fn resume(&self, configuration: Configuration, memory: Memory) -> Engine {
+        let mut resumed = Resumed::default();
+        for (key, bytes) in &self.records {
+            resumed.take(*key, bytes).unwrap();
+        }
+        resumed.engine(configuration, memory)
+    }
 }
 
 thread_local! {
@@ -253,14 +311,14 @@ pub(super) fn scopes(kind: u8) -> Configuration {
         0 => {}
         1 => {
             scope.include = vec![group(0)];
-            let when = "user.employeeType != 'T1' && !expired(user.krbPrincipalExpiration)";
+            let when = "user.employeeType != 'Type 1' && !expired(user.krbPrincipalExpiration)";
             let when = Expression::compile(when, Class::User).unwrap();
             scope.when.insert(Class::User, when);
         }
         2 => {
             scope.include = vec![Include::Everything];
             scope.exclude = vec![group(1)];
-            scope.filter = Some(Filter::parse("(!(departmentNumber=D2))").unwrap());
+            scope.filter = Some(Filter::parse("(!(departmentNumber=Department 2))").unwrap());
         }
         _ => {
             let mut second = Scope {
@@ -292,6 +350,9 @@ impl Runner {
             kind,
             now: START,
             broken: Vec::new(),
+            kept: Kept::default(),
+            earlier: Kept::default(),
+            configured: false,
         };
         runner.cycle(&FIRST);
         runner
@@ -326,6 +387,7 @@ impl Runner {
                     JOINED.. => JOINED + kind % 3,
                     _ => *kind,
                 };
+                self.configured = true;
                 if let Some(engine) = &mut self.engine {
                     engine.configure(compiled(self.kind));
                 }
@@ -345,6 +407,9 @@ impl Runner {
         let Some(mut engine) = self.engine.take() else {
             return;
         };
+        if let Some(restart) = read.restart {
+            engine = self.restart(engine, restart);
+        }
         let mut cut = false;
         for (at, connector) in CONNECTORS.iter().enumerate().take(self.directories.len()) {
             let directory = &mut self.directories[at];
@@ -373,6 +438,8 @@ impl Runner {
             }
         }
         let plan = self.plan(&mut engine);
+        self.kept.keep(&mut engine);
+        self.earlier = self.kept.clone();
         if read.apply {
             engine.sending(&plan.operations);
             for (at, operation) in plan.operations.iter().enumerate() {
@@ -389,6 +456,7 @@ impl Runner {
                 engine.record(operation, &outcome, self.now);
             }
         }
+        self.kept.keep(&mut engine);
         self.engine = Some(engine);
     }
 
@@ -405,6 +473,41 @@ impl Runner {
         }
         self.answer(engine);
         listed
+    }
+
+    /// The process ends and another one goes on. By itself that changes nothing.
+    fn restart(&mut self, mut engine: Engine, restart: Restart) -> Engine {
+        let configured = self.configured;
+        self.configured = false;
+        let (kept, memory) = match restart {
+            Restart::Latest => (&self.kept, self.kept.memory.clone()),
+            Restart::Earlier { memory: true } => (&self.earlier, engine.memory().clone()),
+            Restart::Earlier { memory: false } => (&self.earlier, self.earlier.memory.clone()),
+        };
+        if kept.records.is_empty() {
+            return engine;
+        }
+        let (kept, latest) = (kept.clone(), kept.latest && restart == Restart::Latest);
+        let before = (latest && !configured).then(|| {
+            let plan = engine.plan(self.now).0;
+            told(&engine, &plan)
+        });
+        put_back(self.kind, engine);
+        let mut engine = kept.resume(compiled(self.kind), memory);
+        if let Some(before) = before {
+            let plan = engine.plan(self.now).0;
+            let after = told(&engine, &plan);
+            for (name, text) in &before {
+                if after.get(name) != Some(text) {
+                    let other = after.get(name).unwrap();
+                    let text = format!("{name}:\n  before the restart {text}\n  after {other}");
+                    self.broken.push(text);
+                }
+            }
+        }
+        // The records that were given since are those of another process.
+        (self.kept, self.earlier) = (kept.clone(), kept);
+        engine
     }
 
     /// Searches for whom the engine asks.
@@ -524,6 +627,7 @@ fn search(
             list: true,
             apply: false,
             refuse: false,
+            restart: None,
         };
         runner.cycle(&last);
         prop_assert!(runner.broken.is_empty(), "{}", runner.broken.join("\n"));
@@ -547,6 +651,8 @@ fn every_planted_fault_of_a_delta_turns_law_2_red() {
         Fault::UniqueStale,
         Fault::ConditionStale,
         Fault::TimeStandsStill,
+        Fault::NameNotKept,
+        Fault::ResultNotKept,
     ];
     for fault in faults {
         let found = with(Some(fault), || search(case(), 600, 0));

@@ -316,7 +316,7 @@ impl Metaverse {
         }
     }
 
-    fn count_identity(&mut self, class: Class, more: bool) {
+    pub(super) fn count_identity(&mut self, class: Class, more: bool) {
         let count = match class {
             Class::User => &mut self.counts.users,
             Class::Group => &mut self.counts.groups,
@@ -335,8 +335,8 @@ impl Metaverse {
         if !state.identity {
             return;
         }
-        work.matches.extend(self.neighbours(slot));
-        self.set_keys(slot, &[]);
+        work.matches.extend(self.neighbours(world, slot));
+        self.set_keys(slot, &[], &[]);
         self.release(work, slot);
         if state.object != NONE {
             work.objects.insert(state.object);

@@ -13,11 +13,13 @@ use crate::{
     dn::Dn,
     entry::{Attributes, Entry, EntryKind},
     fault::{Fault, planted},
-    index::{Index, hash, short},
+    index::{Index, NONE, hash, short},
     port::{Cause, Cursor, Extent, ValueChange},
+    record::Unkept,
 };
 
 mod foreign;
+mod keep;
 mod name;
 mod pack;
 mod place;
@@ -42,6 +44,18 @@ struct Slot {
     /// The read that brought it.
     seen: u32,
     connector: u16,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            packed: Box::default(),
+            name: NONE,
+            above: NONE,
+            seen: 0,
+            connector: 0,
+        }
+    }
 }
 
 /// What is to be asked of the server about an entry.
@@ -139,6 +153,10 @@ pub(crate) struct Spaces {
     /// Accounts by SID; only where there is more than one connector.
     foreign: Option<Foreign>,
     pub(crate) journal: Journal,
+    /// Entries that are to be kept.
+    unkept: Unkept,
+    /// How many of the texts above are kept.
+    above_kept: u32,
 }
 
 /// An entry that is no longer there.

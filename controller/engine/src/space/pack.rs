@@ -24,6 +24,10 @@ impl Words {
         number
     }
 
+    pub(crate) fn list(&self) -> &[Arc<str>] {
+        &self.list
+    }
+
     pub(crate) fn known(&self, word: &str) -> Option<u32> {
         self.numbers.get(word).copied()
     }
@@ -78,6 +82,11 @@ impl Writer {
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len());
         self.0.extend_from_slice(bytes);
+    }
+
+    /// A number of four bytes.
+    pub(crate) fn word(&mut self, word: u32) {
+        self.0.extend_from_slice(&word.to_le_bytes());
     }
 
     /// Bytes with a number before them.
@@ -250,23 +259,43 @@ pub(crate) fn unpack(packed: &[u8]) -> Option<Parts> {
 
 /// The names in the links of one attribute, or of all (`None`), in their order.
 pub(crate) fn names(packed: &[u8], attribute: Option<u32>) -> Vec<u32> {
-    let Some(parts) = unpack(packed) else {
-        return Vec::new();
-    };
-    let wanted = |name: &u32| attribute.is_none_or(|attribute| attribute == *name);
-    parts
-        .attributes
-        .into_iter()
-        .filter(|(name, _)| wanted(name))
-        .flat_map(|(_, values)| match values {
-            Packed::Links(links) => links,
-            Packed::Values(_) => Vec::new(),
-        })
-        .filter_map(|link| match link {
-            Link::Name(name) => Some(name),
-            Link::Other(_) => None,
-        })
-        .collect()
+    let mut names = Vec::new();
+    each_name(packed, attribute, &mut |name| names.push(name));
+    names
+}
+
+/// Gives the names of [`names`], without unpacking what is not wanted.
+pub(crate) fn each_name(packed: &[u8], attribute: Option<u32>, each: &mut dyn FnMut(u32)) {
+    // Bytes that `pack` did not write have none.
+    let _ = read_names(&mut Reader(packed), attribute, each);
+}
+
+fn read_names(
+    reader: &mut Reader<'_>,
+    attribute: Option<u32>,
+    each: &mut dyn FnMut(u32),
+) -> Option<()> {
+    read_head(reader)?;
+    reader.bytes()?;
+    for _ in 0..reader.number()? {
+        let tag = reader.number()?;
+        let name = u32::try_from(tag / 2).ok()?;
+        let wanted = attribute.is_none_or(|attribute| attribute == name);
+        for _ in 0..reader.number()? {
+            if tag % 2 == 0 {
+                reader.bytes()?;
+                continue;
+            }
+            match reader.word()? {
+                NONE => {
+                    reader.bytes()?;
+                }
+                name if wanted => each(name),
+                _ => {}
+            }
+        }
+    }
+    Some(())
 }
 
 /// The only value of one attribute.

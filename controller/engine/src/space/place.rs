@@ -103,6 +103,7 @@ impl Spaces {
         self.exchange(slot, &before, &packed);
         let old_text = self.text_of(slot, &before);
         self.put(slot, packed);
+        self.unkept.insert(slot);
         let renamed = self.rename(slot, dn, &old_text, &entry.dn);
         self.journal.slots.insert(slot);
         Placed {
@@ -128,6 +129,7 @@ impl Spaces {
         }
         let before = std::mem::replace(&mut record.packed, packed.clone());
         self.exchange(slot, &before, &packed);
+        self.unkept.insert(slot);
         self.journal.slots.insert(slot);
     }
 
@@ -299,6 +301,7 @@ impl Spaces {
         if let Some(slot) = self.slots.get_mut(slot as usize) {
             slot.above = above;
         }
+        self.unkept.insert(slot);
         if stays {
             return;
         }
@@ -318,6 +321,7 @@ impl Spaces {
         if name == NONE {
             return;
         }
+        self.unkept.insert(slot);
         let linked = self.linked.contains(name);
         let Some(space) = self.connectors.get_mut(usize::from(connector)) else {
             return;
@@ -360,6 +364,7 @@ impl Spaces {
             if let Some(record) = self.slots.get_mut(other as usize) {
                 record.name = NONE;
             }
+            self.unkept.insert(other);
             if space.follows && self.linked.contains(name) {
                 self.names.detach(name);
                 self.aliases.entry(other).or_default().push(name);
@@ -372,6 +377,7 @@ impl Spaces {
         if let Some(record) = self.slots.get_mut(slot as usize) {
             record.name = name;
         }
+        self.unkept.insert(slot);
         self.journal.names.insert(name);
     }
 
@@ -426,6 +432,7 @@ impl Spaces {
                 self.release(name);
             }
         }
+        self.unkept.insert(slot);
         self.journal.slots.insert(slot);
         self.left.push(slot);
         Some(Swept {

@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use plumbline::{
     directory_sync::{Report, recorded},
     folder_run::FolderRun,
-    state::StateFolder,
+    store::Store,
     world_file::Recorder,
 };
 use plumbline_engine::{
@@ -64,7 +64,7 @@ impl Recorded {
         let run = FolderRun::start(
             Lab::manifests(&resources),
             Some(recorded.lab.secrets()),
-            Some(state),
+            Store::new(Some(state)),
             None,
             Some(recorder),
             stop.clone(),
@@ -493,7 +493,7 @@ async fn for_every_object_of_a_company_the_values_are_those_of_the_plan() {
     for of_sync in cases {
         let manifests = Lab::manifests(&recorded.resources(json!({}), of_sync));
         let (key, sync) = manifests.world.syncs.first_key_value().unwrap();
-        let state = StateFolder::default();
+        let state = Store::new(None);
         let replayed = recorded::replayed(
             &manifests.world,
             key,

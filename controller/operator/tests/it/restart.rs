@@ -1,0 +1,335 @@
+//! Restarts with, without and with a damaged state: `plumbline sync --state` as a process that is killed, on the embedded directory and
+//! the lab tenant.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use plumbline_lab::{
+    company::{Company, Dialect, ObjectId},
+    tenant::DeltaReset,
+};
+
+use crate::folder::{Lab, READER};
+
+/// The lab, with a tenant that is in step and a state that says so.
+struct World {
+    lab: Lab,
+    company: Company,
+}
+
+/// A `plumbline sync` that is killed at the end.
+struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Process {
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl World {
+    async fn in_step() -> Self {
+        let world = Self {
+            lab: Lab::start("Apply").await,
+            company: Company::generate(7, 40, Dialect::OpenLdap),
+        };
+        let init = world.lab.plumbline(&["tenant", "init"]).await;
+        assert!(init.status.success());
+        let process = world.start();
+        world.concluded(&process, 2).await;
+        drop(process);
+        world.lab.tenant.clear_log();
+        world
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
+        self.lab.path("state").join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plumbline"));
+        command
+            .args(["sync", "--log-level", "info", "--state"])
+            .arg(self.lab.path("state"))
+            .arg("-f")
+            .arg(self.lab.path("manifests"))
+            .arg("--secrets")
+            .arg(self.lab.path("secrets"))
+            .stdout(Stdio::null());
+        command
+    }
+
+    fn start(&self) -> Process {
+        self.begin(self.command())
+    }
+
+    fn begin(&self, mut command: Command) -> Process {
+        let log = self.lab.path("log");
+        command.stderr(fs::File::create(&log).unwrap());
+        let child = command.spawn().unwrap();
+        Process { child, log }
+    }
+
+    /// Waits until the log says something so many times.
+    async fn says(&self, process: &Process, what: &str, times: usize) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while process.log().matches(what).count() < times {
+            assert!(Instant::now() < deadline, "no `{what}`: {}", process.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn concluded(&self, process: &Process, cycles: usize) {
+        self.says(process, "cycle concluded", cycles).await;
+    }
+
+    /// Whether the tenant, or the directory, is listed completely.
+    fn listed(&self, process: &Process) -> (bool, bool) {
+        let log = self.lab.tenant.log();
+        let lists = log.iter().any(|request| {
+            let path = request.path.split("/v1.0").last().unwrap_or_default();
+            path.starts_with("/users?") && path.contains("$expand")
+        });
+        (lists, process.log().contains("everything is read"))
+    }
+
+    fn person(&self, at: usize) -> ObjectId {
+        *self.company.people().keys().nth(at).unwrap()
+    }
+
+    fn rename(&mut self, at: usize, surname: &str) {
+        let changes = self.company.rename(self.person(at), surname).unwrap();
+        self.lab.directory.apply_all(&changes).unwrap();
+    }
+
+    fn has(&self, surname: &str) -> bool {
+        let users = self.lab.tenant.users();
+        users.iter().any(|user| user["surname"] == surname)
+    }
+
+    /// Starts, waits for a change to arrive, and returns what was listed and how many requests wrote.
+    async fn restart(&mut self, surname: &str) -> ((bool, bool), usize) {
+        self.rename(3, surname);
+        self.lab.tenant.clear_log();
+        let process = self.start();
+        self.concluded(&process, 2).await;
+        assert!(self.has(surname), "{}", process.log());
+        (self.listed(&process), self.lab.writes())
+    }
+
+    /// A complete look finds nothing to do, and nobody twice.
+    async fn is_converged(&self) {
+        let plan = self.lab.plumbline(&["plan"]).await;
+        let text = String::from_utf8_lossy(&plan.stdout);
+        assert_eq!(plan.status.code(), Some(0), "{text}");
+        let objects = self.lab.tenant.users().into_iter();
+        let objects = objects.chain(self.lab.tenant.groups());
+        let mark = |object: serde_json::Value| {
+            let fields = object.as_object().unwrap().clone();
+            let mut marks = fields.into_iter();
+            let mark = marks.find(|(name, _)| name.ends_with("_plumblineOwner"));
+            mark.and_then(|(_, mark)| mark.as_str().map(str::to_owned))
+        };
+        let mut marks: Vec<String> = objects.filter_map(mark).collect();
+        let count = marks.len();
+        marks.sort();
+        marks.dedup();
+        assert_eq!(marks.len(), count, "somebody is there twice");
+        assert!(count > 40);
+        let violations = self.lab.tenant.violations();
+        assert!(violations.is_empty(), "{violations:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_goes_on_from_its_state_and_lists_neither_directory_nor_tenant() {
+    let mut world = World::in_step().await;
+    for file in fs::read_dir(world.lab.path("state")).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.path());
+        let bytes = fs::read(file.path()).unwrap();
+        for secret in ["secret-of-the-reader", &world.lab.tenant.client_secret()] {
+            assert!(
+                !bytes
+                    .windows(secret.len())
+                    .any(|at| at == secret.as_bytes())
+            );
+        }
+    }
+    // Whoever listed everything would be cut off.
+    world.lab.directory.limit_size(READER, Some(8));
+    assert_eq!(world.restart("Lovelace").await, ((false, false), 1));
+    world.lab.directory.limit_size(READER, None);
+
+    // A second process keeps its hands off, and says so.
+    let first = world.start();
+    world.concluded(&first, 1).await;
+    let second = world.start();
+    world
+        .says(&second, "another process keeps its state", 1)
+        .await;
+    drop((first, second));
+
+    // What has grown old is asked for anew, and only what differs is written.
+    world
+        .lab
+        .tenant
+        .reset_delta_tokens(DeltaReset::ResyncRequired);
+    assert_eq!(world.restart("Hopper").await, ((true, false), 1));
+    world.lab.directory.limit_session_log(0);
+    world.lab.directory.refuse_stale_cookies(true);
+    assert_eq!(world.restart("Liskov").await, ((false, true), 1));
+    world.is_converged().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_good_state_one_full_cycle_writes_only_what_differs() {
+    let mut world = World::in_step().await;
+    let file = world.state("plumbline.db");
+    let old = world.lab.path("old.db");
+    // All that was committed is in the log; without it the file is older than the world.
+    let process = world.start();
+    world.concluded(&process, 1).await;
+    drop(process);
+    fs::copy(&file, &old).unwrap();
+    let log = |world: &World| world.state("plumbline.db-wal");
+    let damages: [(&str, &dyn Fn(&World)); 5] = [
+        ("deleted", &|world| {
+            fs::remove_dir_all(world.lab.path("state")).unwrap()
+        }),
+        ("truncated", &|world| {
+            let _ = fs::remove_file(log(world));
+            let size = fs::metadata(world.state("plumbline.db")).unwrap().len();
+            let half = fs::OpenOptions::new()
+                .write(true)
+                .open(world.state("plumbline.db"));
+            half.unwrap().set_len(size / 2).unwrap();
+        }),
+        ("garbage", &|world| {
+            let _ = fs::remove_file(log(world));
+            fs::write(world.state("plumbline.db"), [0x5a; 40_000]).unwrap();
+        }),
+        ("newer", &|world| {
+            let _ = fs::remove_file(log(world));
+            // `user_version` stands at byte 60 of the header.
+            let mut bytes = fs::read(world.state("plumbline.db")).unwrap();
+            bytes[60] = 0x7f;
+            fs::write(world.state("plumbline.db"), bytes).unwrap();
+        }),
+        ("bits", &|world| {
+            let _ = fs::remove_file(log(world));
+            let mut bytes = fs::read(world.state("plumbline.db")).unwrap();
+            for at in (4096 + 2000..bytes.len()).step_by(4096) {
+                bytes[at] ^= 1;
+            }
+            fs::write(world.state("plumbline.db"), bytes).unwrap();
+        }),
+    ];
+    for (name, damage) in damages {
+        damage(&world);
+        let (listed, writes) = world.restart(&format!("Was{name}")).await;
+        assert_eq!((listed, writes), ((true, true), 1), "{name}");
+    }
+    // One that is older than the world goes on from there.
+    fs::remove_dir_all(world.lab.path("state")).unwrap();
+    fs::create_dir(world.lab.path("state")).unwrap();
+    fs::copy(&old, &file).unwrap();
+    let (_, writes) = world.restart("Older").await;
+    assert_eq!(writes, 1);
+    world.is_converged().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_200_times_at_any_point_it_converges_to_the_same_end_with_nobody_twice() {
+    let mut world = World::in_step().await;
+    let began = Instant::now();
+    let process = world.start();
+    world.concluded(&process, 1).await;
+    let cycle = began.elapsed();
+    drop(process);
+    let mut chance = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: u64| {
+        chance ^= chance << 13;
+        chance ^= chance >> 7;
+        chance ^= chance << 17;
+        chance % below
+    };
+    let groups: Vec<ObjectId> = world.company.groups().keys().copied().collect();
+    let units: Vec<ObjectId> = world.company.units().keys().copied().collect();
+    for round in 0..200_usize {
+        let person = world.person(usize::try_from(random(40)).unwrap());
+        let group = groups[round % groups.len()];
+        let changes = match random(4) {
+            0 => world
+                .company
+                .hire(units[round % units.len()])
+                .map(|(_, changes)| changes),
+            1 => world.company.join(group, person),
+            2 => world.company.quit(group, person),
+            _ => world.company.rename(person, &format!("Round{round}")),
+        };
+        // Who is in a group cannot join it.
+        if let Ok(changes) = changes {
+            world.lab.directory.apply_all(&changes).unwrap();
+        }
+        let process = world.start();
+        let micros = u64::try_from(cycle.as_micros()).unwrap() * 5 / 4;
+        tokio::time::sleep(Duration::from_micros(random(micros))).await;
+        drop(process);
+    }
+    eprintln!(
+        "MEASURE: a cycle from the start takes {cycle:?}, 200 kills {:?}",
+        began.elapsed()
+    );
+    let process = world.start();
+    world.concluded(&process, 3).await;
+    drop(process);
+    world.is_converged().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_and_work_goes_on_in_memory_until_there_is_room_again() {
+    let mut world = World::in_step().await;
+    fs::remove_dir_all(world.lab.path("state")).unwrap();
+    fs::create_dir(world.lab.path("state")).unwrap();
+    // A disk of its own, in a mount namespace of its own.
+    let mut command = Command::new("unshare");
+    let state = world.lab.path("state");
+    command.args(["-r", "-m", "sh", "-c"]);
+    command.arg("mount -t tmpfs -o size=1m tmpfs \"$1\" && dd if=/dev/zero of=\"$1/ballast\" bs=1k count=980 2>/dev/null; shift; exec \"$@\"");
+    command.arg("sh").arg(&state);
+    let plumbline = world.command();
+    command
+        .arg(plumbline.get_program())
+        .args(plumbline.get_args());
+    command.stdout(Stdio::null());
+    let process = world.begin(command);
+    world.concluded(&process, 1).await;
+    world
+        .says(&process, "the volume has no room for the state", 1)
+        .await;
+    world.rename(3, "Memory");
+    world.concluded(&process, 4).await;
+    assert!(world.has("Memory"));
+    let inside = PathBuf::from(format!("/proc/{}/root", process.child.id()));
+    let ballast = inside
+        .join(state.strip_prefix("/").unwrap())
+        .join("ballast");
+    fs::remove_file(ballast).unwrap();
+    world.says(&process, "state is kept again", 1).await;
+}
