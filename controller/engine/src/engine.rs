@@ -243,8 +243,8 @@ impl Engine {
         if self.metaverse.everything {
             self.spaces.journal = Journal::default();
         }
-        if let Import::Begin { .. } = event {
-            self.know_who_is_joined();
+        if let Import::Begin { at, .. } = event {
+            self.know_who_is_joined(at);
         }
         match event {
             Import::Begin {
@@ -304,7 +304,7 @@ impl Engine {
     }
 
     /// Who is joined to whom must be known before the first of them leaves.
-    fn know_who_is_joined(&mut self) {
+    fn know_who_is_joined(&mut self, now: Timestamp) {
         let joins = self.configuration.joins.is_some();
         if joins && self.metaverse.everything && self.spaces.slots().next().is_some() {
             let now = self.metaverse.now;

@@ -669,11 +669,7 @@ fn law_2_delta_equals_full_with_people_of_two_directories_joined() {
 
 #[test]
 fn every_planted_fault_of_joins_turns_law_2_red() {
-    for fault in [
-        Fault::JoinedUnnoticed,
-        Fault::ForeignUnnoticed,
-        Fault::ArrivalUnnoticed,
-    ] {
+    for fault in [Fault::JoinedUnnoticed, Fault::ArrivalUnnoticed] {
         let found = with(Some(fault), || search(case_of_two(), 300, 0));
         assert!(found.is_err(), "{fault:?} leaves law 2 green");
     }
@@ -704,6 +700,26 @@ fn law_4_nobody_who_may_be_joined_is_decided_before_all_was_read() {
             let plan = runner.plan(&mut engine);
             assert!(!decided(&plan), "all is as it was: {plan:#?}");
             runner.engine = None;
+        });
+    }
+}
+
+#[test]
+fn a_member_across_whom_nobody_notices_turns_law_2_red() {
+    let delta = Read {
+        complete: false,
+        ..FIRST
+    };
+    for planted in [None, Some(Fault::ForeignUnnoticed)] {
+        with(planted, || {
+            let mut runner = Runner::new(true, true, JOINED);
+            // Named before he is there.
+            for event in [(0, Event::Foreigner(0, 6, true)), (1, Event::Revive(6))] {
+                runner.event(&event);
+                runner.cycle(&delta);
+            }
+            let broken = &runner.broken;
+            assert_eq!(broken.is_empty(), planted.is_none(), "{broken:#?}");
         });
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Contribution<'a> {
     pub(crate) connector: &'a str,
 }
 
-/// What the object should look like. `rank` gives the place of a connector for an attribute of the target: the lowest is asked first.
+/// What the object should look like as of a time. `rank` gives the place of a connector for an attribute of the target: the lowest is asked first.
 /// The error names the entry at fault, by its position.
 pub(crate) fn together<R: Ord>(
     contributions: &[Contribution<'_>],
