@@ -41,13 +41,7 @@ impl FolderRun {
         let host = Arc::new(Folder::new(manifests, secrets));
         let metrics = Arc::new(Metrics::default());
         let observer = Arc::new(TargetRequests(metrics.clone()));
-        let context = Context::new(
-            host.clone(),
-            store,
-            metrics,
-            observer,
-            mode,
-        );
+        let context = Context::new(host.clone(), store, metrics, observer, mode);
         let runtime = Runtime::new(Arc::new(context.recorded(record)));
         let reports = runtime.reports();
         let task = tokio::spawn(runtime.run(host.worlds(), stop));

@@ -44,10 +44,7 @@ impl TargetView {
         };
         let table = Table::Part;
         let mut part = |number, bytes: &[u8]| put(Key { table, number }, Some(bytes));
-        part(
-            part::VIEW,
-            &serde_json::to_vec(&facts).unwrap_or_default(),
-        );
+        part(part::VIEW, &serde_json::to_vec(&facts).unwrap_or_default());
         let cursor = self.cursor.as_ref().map_or(&[][..], |cursor| &cursor.0);
         part(part::VIEW_CURSOR, cursor);
         let mut words = Writer::default();

@@ -70,7 +70,14 @@ async fn online(
 ) -> anyhow::Result<Results> {
     let stop = CancellationToken::new();
     let mode = Some(plumbline_crds::Mode::Plan);
-    let run = FolderRun::start(manifests, secrets, Store::read_only(state), mode, None, stop.clone());
+    let run = FolderRun::start(
+        manifests,
+        secrets,
+        Store::read_only(state),
+        mode,
+        None,
+        stop.clone(),
+    );
     let results = run.first_cycle().await;
     stop.cancel();
     run.finish().await;

@@ -55,7 +55,14 @@ pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     block_on(async move {
         let stop = CancellationToken::new();
         let secrets = folder.secrets.clone();
-        let run = FolderRun::start(manifests, secrets, Store::new(state), None, record, stop.clone());
+        let run = FolderRun::start(
+            manifests,
+            secrets,
+            Store::new(state),
+            None,
+            record,
+            stop.clone(),
+        );
         let host = run.host.clone();
         let follow = async {
             host.follow(&folder.folder, &folder.namespace, |faults| {

@@ -250,7 +250,9 @@ impl Worker {
             };
             store.resume(&origin, configuration)
         });
-        resumed.await.map_err(|error| Problem::new(Reason::StateNotKept, error.to_string()))
+        resumed
+            .await
+            .map_err(|error| Problem::new(Reason::StateNotKept, error.to_string()))
     }
 
     /// Keeps what there is to keep, and notes why if that was not possible.
@@ -314,7 +316,9 @@ impl Worker {
         };
         let (request, cursor) = {
             let engine = lock(engine);
-            let age = engine.target_read_at().map(|at| Timestamp::now().duration_since(at));
+            let age = engine
+                .target_read_at()
+                .map(|at| Timestamp::now().duration_since(at));
             let due = age.is_none_or(|age| age >= VERIFY);
             let cursor = engine.target_cursor().filter(|_| !due).cloned();
             (engine.target_read(), cursor)

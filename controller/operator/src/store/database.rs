@@ -119,8 +119,7 @@ impl Database {
             return Ok(None);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
-            Connection::open_with_flags(&file, flags).map_err(sqlite("opening"))?;
+        let connection = Connection::open_with_flags(&file, flags).map_err(sqlite("opening"))?;
         let ours = is_ours(&connection).map_err(sqlite("reading"))?;
         Ok(ours.then_some(Self {
             connection,
@@ -181,7 +180,11 @@ impl Database {
     }
 
     /// Where the records of a sync are, if they are about what `identity` names.
-    pub(super) fn find(&self, key: &Key, identity: Option<&str>) -> Result<Option<Place>, StoreError> {
+    pub(super) fn find(
+        &self,
+        key: &Key,
+        identity: Option<&str>,
+    ) -> Result<Option<Place>, StoreError> {
         self.connection
             .query_row(
                 "SELECT number, whole, identity FROM sync WHERE namespace = ?1 AND name = ?2",
@@ -320,7 +323,9 @@ impl Database {
     #[cfg(test)]
     pub(super) fn flush(&self) {
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let done = self.connection.query_row(checkpoint, [], |row| row.get::<_, i64>(0));
+        let done = self
+            .connection
+            .query_row(checkpoint, [], |row| row.get::<_, i64>(0));
         assert_eq!(done.unwrap(), 0);
     }
 
@@ -489,7 +494,11 @@ impl Writing<'_> {
             }
         };
         let kept: HashMap<u16, u64> = new.order.iter().copied().collect();
-        for (number, _) in old.order.iter().filter(|(number, _)| !kept.contains_key(number)) {
+        for (number, _) in old
+            .order
+            .iter()
+            .filter(|(number, _)| !kept.contains_key(number))
+        {
             self.set(id | i64::from(*number), None)?;
         }
         if before != row {
@@ -509,7 +518,8 @@ impl Writing<'_> {
         old: &Pieces,
         new: &mut Pieces,
     ) -> Result<(), StoreError> {
-        let mut there: HashMap<u64, u16> = old.order.iter().map(|(at, hash)| (*hash, *at)).collect();
+        let mut there: HashMap<u64, u16> =
+            old.order.iter().map(|(at, hash)| (*hash, *at)).collect();
         let cut: Vec<(u64, &[u8])> = pieces(value)
             .into_iter()
             .filter_map(|piece| value.get(piece))

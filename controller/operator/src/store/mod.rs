@@ -195,11 +195,14 @@ impl Store {
             return;
         }
         inner.attached.retain(|key| keys.contains(key));
-        let retained = self.open(&mut inner).and_then(|database| {
-            database.map_or(Ok(()), |database| database.retain(keys))
-        });
+        let retained = self
+            .open(&mut inner)
+            .and_then(|database| database.map_or(Ok(()), |database| database.retain(keys)));
         if let Err(error) = retained {
-            warn!(error = chain(&error), "what is kept of syncs that are no more stays until the next start");
+            warn!(
+                error = chain(&error),
+                "what is kept of syncs that are no more stays until the next start"
+            );
         }
     }
 
