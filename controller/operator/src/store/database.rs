@@ -151,7 +151,7 @@ impl Database {
         connection
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304; \
-                 PRAGMA cache_size = -8192; PRAGMA busy_timeout = 5000;",
+                 PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 5000;",
             )
             .map_err(sqlite("opening"))?;
         if empty {
