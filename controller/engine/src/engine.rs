@@ -52,6 +52,8 @@ pub struct Engine {
     metaverse: Metaverse,
     /// When the target wishes to be asked again.
     retry: Option<Timestamp>,
+    /// The last process ended while it was sending, and the target was not read since.
+    interrupted: bool,
 }
 
 /// What an OU or group in a scope was found to be.
@@ -67,7 +69,9 @@ pub struct Resolved {
 impl Engine {
     /// `memory` is what [`Self::memory`] gave in an earlier life, or empty.
     pub fn new(configuration: Configuration, memory: Memory) -> Self {
+        let interrupted = memory.sending;
         let mut engine = Self {
+            interrupted,
             configuration,
             spaces: Spaces::default(),
             view: TargetView::default(),
@@ -88,7 +92,9 @@ impl Engine {
         metaverse: Metaverse,
         same: bool,
     ) -> Self {
+        let interrupted = memory.sending;
         let mut engine = Self {
+            interrupted,
             configuration,
             spaces,
             view,
@@ -408,8 +414,13 @@ impl Engine {
 
     /// Takes an event of the target's read.
     pub fn observe(&mut self, event: Observation, now: Timestamp) {
+        let ends = matches!(event, Observation::End { .. });
         self.view.observe(event, now);
         let touched = self.view.touched();
+        if self.interrupted {
+            self.interrupted = !ends;
+            return;
+        }
         drift::note(&mut self.memory, touched, &self.configuration, now);
     }
 
@@ -470,8 +481,10 @@ impl Engine {
     }
 
     /// These operations are about to be sent. A disable has two halves (block sign-in, revoke the sessions): one that is interrupted
-    /// between them is planned again until [`Self::record`] hears that it is done. Keep [`Self::memory`] after this, before sending.
+    /// between them is planned again until [`Self::record`] hears that it is done. Keep [`Self::memory`] after this, before sending; say [`Self::sent`] when
+    /// it is over.
     pub fn sending(&mut self, operations: &[Operation]) {
+        self.memory.sending = true;
         if planted(Fault::HalfADisableIsEnough) {
             return;
         }
@@ -483,6 +496,11 @@ impl Engine {
             self.memory.disabling.insert(anchor.clone());
             self.metaverse.remembered.insert(anchor);
         }
+    }
+
+    /// Nothing is under way any more, and all outcomes that are known are recorded.
+    pub fn sent(&mut self) {
+        self.memory.sending = false;
     }
 
     /// Takes what became of an operation.

@@ -32,6 +32,8 @@ pub struct Memory {
     pub(crate) anchor_changes: BTreeMap<Anchor, Anchor>,
     /// Whose disable was sent and not reported done: sign-in may be blocked already and the sessions still live.
     pub(crate) disabling: BTreeSet<Anchor>,
+    /// Operations are under way. Found so at a start, what the target then tells may be our own doing.
+    pub(crate) sending: bool,
     /// By anchor and attribute.
     pub(crate) rewritten: BTreeMap<Anchor, BTreeMap<String, Rewritten>>,
     /// Since when an object is in quarantine, by [`crate::quarantine::Quarantined::key`].

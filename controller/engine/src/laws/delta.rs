@@ -455,6 +455,7 @@ impl Runner {
                 };
                 engine.record(operation, &outcome, self.now);
             }
+            engine.sent();
         }
         self.kept.keep(&mut engine);
         self.engine = Some(engine);

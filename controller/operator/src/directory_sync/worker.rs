@@ -187,7 +187,9 @@ impl Worker {
                 // Not dropped on cancellation: the permit ends it, and what was sent is recorded.
                 lock(&engine).sending(&plan.operations);
                 self.save(&parts, &engine).await;
-                self.apply(&engine, &plan, &permit).await?;
+                let applied = self.apply(&engine, &plan, &permit).await;
+                lock(&engine).sent();
+                applied?;
             }
             self.save(&parts, &engine).await;
             if input.cancel.is_cancelled() {

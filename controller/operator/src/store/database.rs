@@ -4,7 +4,7 @@
 //! good; the files can be read by their owner alone. `docs/decisions/0009-state-is-kept-in-sqlite.md` says why it is SQLite.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{File, OpenOptions, TryLockError},
     hash::{DefaultHasher, Hasher},
     io,
@@ -151,7 +151,7 @@ impl Database {
         connection
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304; \
-                 PRAGMA cache_size = -8192; PRAGMA busy_timeout = 5000;",
+                 PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 5000;",
             )
             .map_err(sqlite("opening"))?;
         if empty {
@@ -327,6 +327,30 @@ impl Database {
             .connection
             .query_row(checkpoint, [], |row| row.get::<_, i64>(0));
         assert_eq!(done.unwrap(), 0);
+    }
+
+    /// Forgets all other syncs.
+    pub(super) fn retain(&self, keys: &BTreeSet<Key>) -> Result<(), StoreError> {
+        let reading = sqlite("reading");
+        let mut statement = self
+            .connection
+            .prepare("SELECT number, namespace, name FROM sync")
+            .map_err(&reading)?;
+        let known = statement
+            .query_map([], |row| {
+                let (namespace, name) = (row.get(1)?, row.get(2)?);
+                Ok((row.get::<_, i64>(0)?, Key { namespace, name }))
+            })
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(&reading)?;
+        for (number, _) in known.into_iter().filter(|(_, key)| !keys.contains(key)) {
+            let whole = false;
+            self.clear(Place { number, whole }, "")?;
+            self.connection
+                .execute("DELETE FROM sync WHERE number = ?1", [number])
+                .map_err(sqlite("writing"))?;
+        }
+        Ok(())
     }
 
     /// Some at a time, so that the log stays short.
