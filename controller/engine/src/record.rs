@@ -112,7 +112,8 @@ impl Unkept {
 
     /// All numbers below this one.
     pub(crate) fn insert_all(&mut self, end: usize) {
-        self.changed.extend(0..u32::try_from(end).unwrap_or(u32::MAX));
+        self.changed
+            .extend(0..u32::try_from(end).unwrap_or(u32::MAX));
     }
 }
 

@@ -126,15 +126,17 @@ fn read() -> impl Strategy<Value = Read> {
             1 => any::<bool>().prop_map(|memory| Some(Restart::Earlier { memory })),
         ],
     )
-        .prop_map(|(complete, cut, order, list, apply, refuse, restart)| Read {
-            complete,
-            cut,
-            order,
-            list,
-            apply,
-            refuse,
-            restart,
-        })
+        .prop_map(
+            |(complete, cut, order, list, apply, refuse, restart)| Read {
+                complete,
+                cut,
+                order,
+                list,
+                apply,
+                refuse,
+                restart,
+            },
+        )
 }
 
 /// Links follow their entry; tombstones can be read; cycles of events and a read each.

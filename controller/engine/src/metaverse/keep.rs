@@ -14,11 +14,7 @@ use crate::{
 };
 
 const CLASSES: [Class; 3] = [Class::User, Class::Group, Class::Contact];
-const KINDS: [Option<Kind>; 3] = [
-    None,
-    Some(Kind::Contact),
-    Some(Kind::DistributionGroup),
-];
+const KINDS: [Option<Kind>; 3] = [None, Some(Kind::Contact), Some(Kind::DistributionGroup)];
 const STANDINGS: [Standing; 4] = [
     Standing::None,
     Standing::Ours,
@@ -27,7 +23,9 @@ const STANDINGS: [Standing; 4] = [
 ];
 
 fn place<T: PartialEq>(all: &[T], one: &T) -> usize {
-    all.iter().position(|known| known == one).unwrap_or_default()
+    all.iter()
+        .position(|known| known == one)
+        .unwrap_or_default()
 }
 
 impl Default for Metaverse {
@@ -68,7 +66,8 @@ impl Metaverse {
         writer.number(self.sets.len());
         for set in &self.sets {
             writer.number(set.len());
-            set.iter().for_each(|scope| writer.number(usize::from(*scope)));
+            set.iter()
+                .for_each(|scope| writer.number(usize::from(*scope)));
         }
         writer.number(usize::from(self.told));
     }

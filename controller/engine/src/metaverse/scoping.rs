@@ -112,7 +112,13 @@ impl Metaverse {
         self.count(taken, class, unsupported, true);
     }
 
-    pub(super) fn count(&mut self, taken: u16, class: Class, unsupported: Option<Kind>, more: bool) {
+    pub(super) fn count(
+        &mut self,
+        taken: u16,
+        class: Class,
+        unsupported: Option<Kind>,
+        more: bool,
+    ) {
         let add = |count: &mut usize| {
             *count = if more {
                 *count + 1

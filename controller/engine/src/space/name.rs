@@ -232,7 +232,9 @@ impl Names {
             // One that was detached stays with its entry, and the DN has another number.
             let found = self.index.has(short(name.hash), number);
             writer.number(usize::from(found));
-            writer.0.extend(self.text(number).map_or(&[][..], str::as_bytes));
+            writer
+                .0
+                .extend(self.text(number).map_or(&[][..], str::as_bytes));
             put(key, Some(&writer.0));
         }
     }
@@ -267,7 +269,9 @@ impl Names {
         let pairs = found.map(|(number, name)| (short(name.hash), number));
         self.index = Index::of(pairs, self.all.len());
         for number in 0..u32::try_from(self.all.len()).unwrap_or(NONE) {
-            let Some(name) = self.get_mut(number) else { continue };
+            let Some(name) = self.get_mut(number) else {
+                continue;
+            };
             if name.slot == FREED {
                 self.free.push(number);
                 continue;
