@@ -35,6 +35,7 @@ mod numbers;
 pub mod operation;
 mod overlay;
 mod parting;
+mod pieces;
 pub mod plan;
 pub mod port;
 pub mod quarantine;
