@@ -313,7 +313,6 @@ impl Engine {
     fn know_who_is_joined(&mut self, now: Timestamp) {
         let joins = self.configuration.joins.is_some();
         if joins && self.metaverse.everything && self.spaces.slots().next().is_some() {
-            let now = self.metaverse.now;
             self.metaverse.update(&mut World {
                 configuration: &self.configuration,
                 spaces: &mut self.spaces,

@@ -358,7 +358,7 @@ impl Spaces {
             return Vec::new();
         };
         let aliases = self.aliases.get(&slot).into_iter().flatten().copied();
-        let foreign = self.foreign_names(&entry.packed).into_iter();
+        let foreign = self.foreign_names(self.packed.get(slot)).into_iter();
         let names = [entry.name].into_iter().chain(aliases).chain(foreign);
         let names: BTreeSet<u32> = names.collect();
         names
