@@ -93,10 +93,11 @@ async fn each_disturbance_fails_a_cycle_with_its_reason_and_loses_nobody() {
         (Fault::CutAfterEntries(700), Some("ReadIncomplete")),
         (Fault::Garbage, Some("ReadIncomplete")),
         (Fault::GarbledControl, Some("ReadIncomplete")),
-        (Fault::RepeatedCookie, Some("ReadIncomplete")),
         (Fault::FewerValues, Some("ReadIncomplete")),
         (Fault::Busy(1), Some("ServerUnavailable")),
         (Fault::Reset, Some("ReadIncomplete")),
+        // A page that comes twice is no harm; one that comes again and again is refused by the adapter's tests.
+        (Fault::RepeatedCookie, None),
         // What only looks right: the search for whom was missed finds them.
         (Fault::MissingEntries(30), None),
         (Fault::FalseCount(7), None),
