@@ -5,10 +5,7 @@
 //!
 //! The same with two directories whose people are joined by their addresses or by a number.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::{
@@ -18,18 +15,15 @@ use proptest::{
 };
 
 use super::{
-    check::configuration,
+    configured::{CONNECTORS, JOINED, compiled, put_back},
     feed::{Directory, FOREIGN, GROUPS, PEOPLE, SECOND, START, UNITS},
     target::Model,
 };
 use crate::{
-    configuration::{Configuration, ConnectorSettings, Include, JoinRule, Joins, Scope},
-    dn::Written,
+    configuration::Configuration,
     engine::Engine,
     entry::Class,
-    expression::Expression,
     fault::{Fault, with},
-    filter::Filter,
     memory::Memory,
     operation::Outcome,
     plan::Plan,
@@ -181,10 +175,6 @@ fn case_of_two() -> impl Strategy<Value = Case> {
     (any::<bool>(), any::<bool>(), kind, vec(cycle, 1..6))
 }
 
-/// Configurations with two directories: joined by the address, by a number, and not at all.
-const JOINED: u8 = 4;
-const CONNECTORS: [&str; 2] = ["ldap", "other"];
-
 /// Differences between the two engines.
 #[derive(Debug, Default)]
 struct Runner {
@@ -235,102 +225,12 @@ impl Kept {
     }
 }
 
-thread_local! {
-    /// Configurations that are not in use, by kind.
-    static COMPILED: RefCell<BTreeMap<u8, Vec<Configuration>>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-/// One that was compiled before, if there is one.
-fn compiled(kind: u8) -> Configuration {
-    let known = COMPILED.with_borrow_mut(|all| all.get_mut(&kind)?.pop());
-    known.unwrap_or_else(|| scopes(kind))
-}
-
-fn put_back(kind: u8, engine: Engine) {
-    let configuration = engine.dissolve();
-    COMPILED.with_borrow_mut(|all| all.entry(kind).or_default().push(configuration));
-}
-
 impl Drop for Runner {
     fn drop(&mut self) {
         if let Some(engine) = self.engine.take() {
             put_back(self.kind, engine);
         }
     }
-}
-
-/// Two directories, each with a scope of its own.
-fn two(kind: u8) -> Configuration {
-    let mut configuration = scopes(3);
-    for (at, scope) in configuration.scopes.iter_mut().enumerate() {
-        scope.connector = CONNECTORS[at].to_owned();
-    }
-    if let Some(second) = configuration.scopes.get_mut(1) {
-        let unit = Written::parse("ou=other0,dc=x").unwrap();
-        let staff = Written::parse("ou=staff0,dc=x").unwrap();
-        second.include = [unit, staff].map(Include::OrganizationalUnit).into();
-    }
-    let settings = ConnectorSettings {
-        name: CONNECTORS[1].to_owned(),
-        ..configuration.connectors[0].clone()
-    };
-    configuration.connectors.push(settings);
-    let rule = |attribute: &str| JoinRule {
-        attributes: CONNECTORS
-            .map(|name| (name.to_owned(), attribute.to_owned()))
-            .into(),
-    };
-    let rules = match kind {
-        0 => vec![rule("mail")],
-        1 => vec![rule("mail"), rule("departmentnumber")],
-        _ => return configuration,
-    };
-    configuration.joins = Some(Joins {
-        precedence: CONNECTORS.map(str::to_owned).into(),
-        first: [("department", 1), ("manager", 1)]
-            .map(|(name, at)| (name.to_owned(), vec![CONNECTORS[at].to_owned()]))
-            .into(),
-        rules,
-    });
-    configuration
-}
-
-pub(super) fn scopes(kind: u8) -> Configuration {
-    if kind >= JOINED {
-        return two(kind - JOINED);
-    }
-    let mut configuration = configuration(true, true, false, &BTreeSet::new());
-    let group = |at: u8| {
-        let guid = super::feed::group_anchor(usize::from(at)).to_string();
-        Include::Group(Written::parse(&format!("<GUID={guid}>")).unwrap())
-    };
-    let Some(scope) = configuration.scopes.first_mut() else {
-        return configuration;
-    };
-    match kind {
-        0 => {}
-        1 => {
-            scope.include = vec![group(0)];
-            let when = "user.employeeType != 'Type 1' && !expired(user.krbPrincipalExpiration)";
-            let when = Expression::compile(when, Class::User).unwrap();
-            scope.when.insert(Class::User, when);
-        }
-        2 => {
-            scope.include = vec![Include::Everything];
-            scope.exclude = vec![group(1)];
-            scope.filter = Some(Filter::parse("(!(departmentNumber=Department 2))").unwrap());
-        }
-        _ => {
-            let mut second = Scope {
-                name: "also".to_owned(),
-                ..self::scopes(0).scopes.remove(0)
-            };
-            second.include = vec![group(2)];
-            second.exclude = Vec::new();
-            configuration.scopes.push(second);
-        }
-    }
-    configuration
 }
 
 impl Runner {

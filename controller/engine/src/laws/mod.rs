@@ -4,6 +4,7 @@
 
 mod absence;
 mod check;
+mod configured;
 mod delta;
 mod explained;
 mod feed;

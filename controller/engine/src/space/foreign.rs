@@ -124,7 +124,8 @@ impl Spaces {
         let Some(known) = self.foreign.as_ref() else {
             return found;
         };
-        let (Some(packed), Some(attribute)) = (self.packed(slot), self.words.known(attribute)) else {
+        let (Some(packed), Some(attribute)) = (self.packed(slot), self.words.known(attribute))
+        else {
             return found;
         };
         if known.principals.is_empty() {
