@@ -414,10 +414,11 @@ async fn two_syncs_of_one_connector_go_on_from_different_places_without_a_listin
 
     // The one goes on while the other rests, and misses a group.
     fs::write(&file, second(true)).unwrap();
+    let member = world.person(1);
     let unit = *world.company.units().keys().next().unwrap();
     let (_, changes) = world
         .company
-        .found_group("Latecomers", unit, Vec::new())
+        .found_group("Latecomers", unit, vec![member])
         .unwrap();
     world.lab.directory.apply_all(&changes).unwrap();
     world.rename(3, "Lovelace");
