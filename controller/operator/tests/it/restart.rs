@@ -305,7 +305,7 @@ async fn killed(seed: u64, kills: usize) -> BTreeMap<String, serde_json::Value> 
         change(&mut world, round);
         if round < kills {
             let process = world.start();
-            let micros = chance.below(cycle * 5 / 4);
+            let micros = chance.below(cycle);
             tokio::time::sleep(Duration::from_micros(micros as u64)).await;
             drop(process);
         }
