@@ -577,6 +577,14 @@ impl Engine {
         self.configuration
     }
 
+    /// [`Self::configure`] that gives back what it replaces.
+    #[cfg(test)]
+    pub(crate) fn exchange(&mut self, configuration: Configuration) -> Configuration {
+        let before = std::mem::replace(&mut self.configuration, configuration);
+        self.prepare();
+        before
+    }
+
     /// Puts another memory in the place of this one.
     #[cfg(test)]
     pub(crate) fn recall(&mut self, memory: Memory) {

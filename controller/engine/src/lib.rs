@@ -33,6 +33,7 @@ mod near;
 mod numbers;
 pub mod operation;
 mod overlay;
+mod pieces;
 pub mod plan;
 pub mod port;
 pub mod quarantine;

@@ -14,6 +14,7 @@ use crate::{
     index::{Index, NONE, hash, short},
     operation::{Change, Operation},
     overlay::{Held, Overlay, Slot},
+    pieces::Pieces,
     port::{Cursor, Observation},
     record::Unkept,
     space::Words,
@@ -21,6 +22,7 @@ use crate::{
 };
 
 mod change;
+mod find;
 mod keep;
 mod kept;
 mod object;
@@ -42,7 +44,6 @@ pub(crate) enum State {
 
 #[derive(Debug)]
 struct Record {
-    packed: Box<[u8]>,
     state: State,
     seen: u32,
     manager: u32,
@@ -99,6 +100,7 @@ pub(crate) struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct TargetView {
     objects: Vec<Record>,
+    packed: Pieces,
     members: HashMap<u32, Box<[u32]>>,
     words: Words,
     by_id: Index,
@@ -128,9 +130,9 @@ pub(crate) struct TargetView {
     unkept: Unkept,
 }
 
-/// The number under which a value is found, whatever its case.
-pub(crate) fn value_key(class: Class, attribute: &str, text: &str) -> u32 {
-    short(hash((class, attribute, text.to_lowercase())))
+/// The number under which a value is found, whatever its case, and in whichever attribute: people often sign in with their mail address.
+pub(crate) fn value_key(class: Class, text: &str) -> u32 {
+    short(hash((class, text.to_lowercase())))
 }
 
 /// The anchor in our mark; `None` for an object that is not ours.
@@ -433,8 +435,8 @@ impl TargetView {
             return handle;
         }
         let handle = self.count();
+        self.packed.set(handle, &object::pack_id(id));
         self.objects.push(Record {
-            packed: object::pack_id(id),
             state: State::Absent,
             seen: 0,
             manager: NONE,
@@ -456,21 +458,20 @@ impl TargetView {
     }
 
     pub(crate) fn id(&self, handle: u32) -> Option<TargetId> {
-        object::id(&self.objects.get(handle as usize)?.packed)
+        object::id(self.packed.get(handle))
     }
 
     /// A live or deleted object, without its references.
     pub(crate) fn object(&self, handle: u32) -> Option<Object> {
-        let object = self.objects.get(handle as usize)?;
-        (object.state != State::Absent).then(|| object::unpack(&object.packed, &self.words))?
+        let packed = self.packed.get(handle);
+        (self.state(handle) != State::Absent).then(|| object::unpack(packed, &self.words))?
     }
 
     /// The anchor in our mark on a live object.
     pub(crate) fn ours(&self, handle: u32) -> Option<Anchor> {
-        let object = self.objects.get(handle as usize)?;
-        let (_, mark) = object::head(&object.packed, &self.words)?;
+        let (_, mark) = object::head(self.packed.get(handle), &self.words)?;
         let mark = mark.filter(|mark| *mark.owner == *self.owner || planted(Fault::OwnerIgnored));
-        mark.filter(|_| object.state == State::Live)
+        mark.filter(|_| self.state(handle) == State::Live)
             .map(|mark| mark.anchor)
     }
 
@@ -501,103 +502,6 @@ impl TargetView {
         self.objects
             .iter_mut()
             .for_each(|object| object.owner = NONE);
-    }
-
-    /// Attributes whose values matching looks for.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().map(String::as_str)
-    }
-
-    /// The keys of the values that matching looks for.
-    pub(crate) fn value_keys_of(&self, object: &Object) -> Vec<u32> {
-        let values = object.attributes.iter();
-        values
-            .filter(|(name, _)| self.keys.contains(*name))
-            .flat_map(|(name, kept)| {
-                let texts = kept.texts().iter();
-                texts.map(move |text| value_key(object.class, name, text))
-            })
-            .collect()
-    }
-
-    pub(crate) fn value_keys(&self, handle: u32) -> Vec<u32> {
-        let object = self.object(handle);
-        object.map_or(Vec::new(), |object| self.value_keys_of(&object))
-    }
-
-    /// Live objects with a value of this key, and perhaps some of another one.
-    pub(crate) fn with_value(&self, key: u32) -> Vec<u32> {
-        self.by_value.get(key)
-    }
-
-    /// All live objects of ours.
-    pub(crate) fn all_ours(&self) -> impl Iterator<Item = (u32, Anchor)> {
-        (0..self.count()).filter_map(|handle| Some((handle, self.ours(handle)?)))
-    }
-
-    /// Live objects with our mark for an anchor, by id.
-    pub(crate) fn by_mark(&self, anchor: &Anchor) -> Vec<u32> {
-        let found = self.by_mark.get(short(hash(anchor)));
-        self.sorted(found, |view, handle| {
-            view.ours(handle).as_ref() == Some(anchor)
-        })
-    }
-
-    /// Deleted objects with our mark for an anchor, by id.
-    pub(crate) fn deleted_by_mark(&self, anchor: &Anchor) -> Vec<u32> {
-        let found = self.by_mark.get(short(hash(anchor)));
-        self.sorted(found, |view, handle| {
-            let object = view.object(handle);
-            view.state(handle) == State::Deleted
-                && object.is_some_and(|object| our_anchor(&object, &view.owner) == Some(anchor))
-        })
-    }
-
-    /// Live objects with an immutable id, by id.
-    pub(crate) fn by_immutable(&self, text: &str) -> Vec<u32> {
-        let mut found = self.by_immutable.get(short(hash(text)));
-        for anchor in [Anchor::from_immutable_id(text), Anchor::Text(text.into())] {
-            found.extend(self.by_mark(&anchor));
-        }
-        found.sort_unstable();
-        found.dedup();
-        self.sorted(found, |view, handle| {
-            let object = view.object(handle);
-            object.is_some_and(|object| object.immutable_id.as_deref() == Some(text))
-        })
-    }
-
-    /// Live objects that hold a value, without regard to case, by id.
-    pub(crate) fn holders(&self, class: Class, attribute: &str, text: &str) -> Vec<u32> {
-        let found = self.by_value.get(value_key(class, attribute, text));
-        let text = text.to_lowercase();
-        self.sorted(found, |view, handle| {
-            view.object(handle).is_some_and(|object| {
-                let kept = object.attributes.get(attribute);
-                let mut texts = kept.map_or(&[][..], Kept::texts).iter();
-                object.class == class && texts.any(|held| held.to_lowercase() == text)
-            })
-        })
-    }
-
-    fn sorted(&self, mut found: Vec<u32>, fits: impl Fn(&Self, u32) -> bool) -> Vec<u32> {
-        found.retain(|handle| fits(self, *handle));
-        if found.len() > 1 {
-            found.sort_by_cached_key(|handle| self.id(*handle));
-        }
-        found
-    }
-
-    /// Groups and people that refer to one of these, by a look at all references.
-    pub(crate) fn referring_to(&self, handles: &BTreeSet<u32>) -> Vec<u32> {
-        let groups = (self.members.iter())
-            .filter(|(_, members)| members.iter().any(|member| handles.contains(member)))
-            .map(|(group, _)| *group);
-        let people = (0..)
-            .zip(&self.objects)
-            .filter(|(_, object)| object.manager != NONE && handles.contains(&object.manager))
-            .map(|(handle, _)| handle);
-        groups.chain(people).collect()
     }
 
     /// Live objects of ours, and those that may sign in, by class.
@@ -634,7 +538,7 @@ impl TargetView {
     fn current(&self, handle: u32) -> Option<Incoming> {
         let object = self.objects.get(handle as usize)?;
         Some(Incoming {
-            packed: object.packed.clone(),
+            packed: self.packed.get(handle).into(),
             state: object.state,
             manager: self.manager(handle),
             members: self.members(handle).map(<[u32]>::to_vec),
@@ -644,7 +548,7 @@ impl TargetView {
     /// Whether the object is so already.
     fn is(&self, handle: u32, incoming: &Incoming) -> bool {
         self.objects.get(handle as usize).is_some_and(|object| {
-            object.packed == incoming.packed
+            *self.packed.get(handle) == *incoming.packed
                 && object.state == incoming.state
                 && self.manager(handle) == incoming.manager
                 && self.members(handle) == incoming.members.as_deref()
@@ -658,10 +562,10 @@ impl TargetView {
         let before = (self.ours(handle), self.state(handle));
         self.index(handle, false);
         if let Some(object) = self.objects.get_mut(handle as usize) {
-            object.packed = incoming.packed;
             object.state = incoming.state;
             object.manager = incoming.manager.unwrap_or(NONE);
         }
+        self.packed.set(handle, &incoming.packed);
         match incoming.members {
             Some(members) => self.members.insert(handle, members.into_boxed_slice()),
             None => self.members.remove(&handle),
@@ -674,61 +578,6 @@ impl TargetView {
         self.seen.objects.insert(handle);
         if before != (self.ours(handle), self.state(handle)) {
             self.seen.reborn.insert(handle);
-        }
-    }
-
-    /// Puts an object into the indexes and counts, or takes it out.
-    fn index(&mut self, handle: u32, into: bool) {
-        let Some(object) = self.object(handle) else {
-            return;
-        };
-        let set = |index: &mut Index, key: u32| {
-            if into {
-                index.insert(key, handle);
-            } else {
-                index.remove(key, handle);
-            }
-        };
-        let told = self.complete && !self.seen.everything;
-        let mark = our_anchor(&object, &self.owner).cloned();
-        if let Some(anchor) = &mark {
-            set(&mut self.by_mark, short(hash(anchor)));
-            self.seen.anchors.extend(told.then(|| anchor.clone()));
-        }
-        if self.state(handle) != State::Live {
-            return;
-        }
-        if mark.is_some() {
-            let enabled = object.attributes.get(self.enabled_attribute);
-            let blocked = same(Some(&Value::Flag(false)), enabled);
-            let counts = [(true, &mut self.managed), (!blocked, &mut self.enabled)];
-            for (_, counts) in counts.into_iter().filter(|(counts, _)| *counts) {
-                let count = counts.entry(object.class).or_default();
-                *count = if into {
-                    *count + 1
-                } else {
-                    count.saturating_sub(1)
-                };
-            }
-        }
-        if let Some(id) = &object.immutable_id {
-            // The usual one is found by the mark.
-            if mark.is_none_or(|anchor| anchor.immutable_id() != *id) {
-                set(&mut self.by_immutable, short(hash(id.as_str())));
-            }
-            let anchors = [Anchor::from_immutable_id(id), Anchor::from_text(id)];
-            self.seen
-                .anchors
-                .extend(anchors.into_iter().filter(|_| told));
-        }
-        for (name, kept) in &object.attributes {
-            if self.keys.contains(name) {
-                for text in kept.texts() {
-                    let key = value_key(object.class, name, text);
-                    set(&mut self.by_value, key);
-                    self.seen.values.extend(told.then_some(key));
-                }
-            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Runs cycles and checks each law against what is true in the world, by means of its own.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -57,6 +58,13 @@ pub(super) struct Runner {
     /// This process has read everything once.
     read: bool,
     pub(super) broken: Vec<(Law, String)>,
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let none = configuration(false, false, false, &BTreeSet::new());
+        put_back(self.engine.exchange(none));
+    }
 }
 
 impl Runner {
@@ -132,7 +140,7 @@ impl Runner {
 
     fn configure(&mut self) {
         let configuration = configuration(self.scoped, self.delete, self.tight, &self.approved);
-        self.engine.configure(configuration);
+        put_back(self.engine.exchange(configuration));
     }
 
     fn restart(&mut self, volume: bool) {
@@ -150,7 +158,8 @@ impl Runner {
         }
         self.read = false;
         let configuration = configuration(self.scoped, self.delete, self.tight, &self.approved);
-        self.engine = Engine::new(configuration, memory);
+        let before = std::mem::replace(&mut self.engine, Engine::new(configuration, memory));
+        put_back(before.dissolve());
     }
 
     fn pass(&mut self, time: SignedDuration) {
@@ -511,12 +520,16 @@ fn limit(tight: bool) -> Limit {
     }
 }
 
-pub(super) fn configuration(
-    scoped: bool,
-    delete: bool,
-    tight: bool,
-    approved: &BTreeSet<Digest>,
-) -> Configuration {
+thread_local! {
+    /// Mappings that are not in use.
+    static COMPILED: RefCell<Vec<BTreeMap<Class, Mapping>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One that was compiled before, if there is one: compiling takes longer than a case.
+fn mapping() -> BTreeMap<Class, Mapping> {
+    if let Some(known) = COMPILED.with_borrow_mut(Vec::pop) {
+        return known;
+    }
     let unmapped = Override {
         set: BTreeMap::new(),
         omit: ["companyName", "jobTitle"].map(str::to_owned).into(),
@@ -524,8 +537,26 @@ pub(super) fn configuration(
     let map = |class, overrides: &[&Override]| {
         Mapping::compile(ServerType::Generic, class, CAPABILITIES, overrides).unwrap()
     };
+    [
+        (Class::User, map(Class::User, &[&unmapped])),
+        (Class::Group, map(Class::Group, &[])),
+    ]
+    .into()
+}
+
+pub(super) fn put_back(configuration: Configuration) {
+    let mappings = configuration.scopes.into_iter().map(|scope| scope.mapping);
+    COMPILED.with_borrow_mut(|all| all.extend(mappings));
+}
+
+pub(super) fn configuration(
+    scoped: bool,
+    delete: bool,
+    tight: bool,
+    approved: &BTreeSet<Digest>,
+) -> Configuration {
     let unit = |text| Include::OrganizationalUnit(Written::parse(text).unwrap());
-    let scope = Scope {
+    let scope = || Scope {
         name: "staff".to_owned(),
         connector: "ldap".to_owned(),
         classes: [Class::User, Class::Group].into(),
@@ -533,11 +564,7 @@ pub(super) fn configuration(
         exclude: vec![unit("OU=Service0,OU=Staff0,DC=x")],
         filter: None,
         when: BTreeMap::new(),
-        mapping: [
-            (Class::User, map(Class::User, &[&unmapped])),
-            (Class::Group, map(Class::Group, &[])),
-        ]
-        .into(),
+        mapping: mapping(),
     };
     let limit = limit(tight);
     Configuration {
@@ -547,7 +574,7 @@ pub(super) fn configuration(
             name: "ldap".to_owned(),
             confirm_absence: Duration::from_secs(15 * 60),
         }],
-        scopes: if scoped { vec![scope] } else { Vec::new() },
+        scopes: if scoped { vec![scope()] } else { Vec::new() },
         capabilities: CAPABILITIES,
         matching: Matching {
             soft: vec!["userPrincipalName".to_owned()],

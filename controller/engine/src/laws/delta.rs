@@ -233,13 +233,13 @@ pub(super) fn scopes(kind: u8) -> Configuration {
         0 => {}
         1 => {
             scope.include = vec![group(0)];
-            let when = Expression::compile("user.employeeType != 'T1'", Class::User).unwrap();
+            let when = Expression::compile("user.employeeType != 'Type 1'", Class::User).unwrap();
             scope.when.insert(Class::User, when);
         }
         2 => {
             scope.include = vec![Include::Everything];
             scope.exclude = vec![group(1)];
-            scope.filter = Some(Filter::parse("(!(departmentNumber=D2))").unwrap());
+            scope.filter = Some(Filter::parse("(!(departmentNumber=Department 2))").unwrap());
         }
         _ => {
             let mut second = Scope {

@@ -292,7 +292,7 @@ fn keys(identity: &Identity, found: Option<&Found>, world: &World<'_>) -> Vec<u3
     for name in world.view.keys() {
         if let Some(Some(value)) = identity.desired.get(name) {
             let texts = texts(value).iter();
-            keys.extend(texts.map(|text| value_key(identity.class, name, text)));
+            keys.extend(texts.map(|text| value_key(identity.class, text)));
         }
     }
     if let Some(held) = found.and_then(Found::object) {

@@ -74,7 +74,7 @@ impl Spaces {
         writer.number(usize::from(slot.connector));
         writer.word(slot.name);
         writer.word(slot.above);
-        writer.bytes(&slot.packed);
+        writer.bytes(self.packed.get(number));
         true
     }
 
@@ -118,8 +118,8 @@ impl Spaces {
         let at = number as usize;
         (at >= self.slots.len() && number < NONE).then_some(())?;
         self.slots.resize_with(at, Slot::default);
+        self.packed.set(number, packed);
         self.slots.push(Slot {
-            packed: packed.into(),
             name,
             above,
             seen: 0,
@@ -133,7 +133,7 @@ impl Spaces {
         self.names.index_all();
         let (mut anchors, mut links, mut of_one) = (Vec::new(), Vec::new(), Vec::new());
         for (number, slot) in (0..).zip(&self.slots) {
-            let Some((kind, anchor, alternate)) = head(&slot.packed) else {
+            let Some((kind, anchor, alternate)) = head(self.packed.get(number)) else {
                 self.free.push(number);
                 continue;
             };
@@ -143,7 +143,9 @@ impl Spaces {
             let second = alternate.filter(|other| anchor.as_ref() != Some(other));
             let own = anchor.into_iter().chain(second);
             anchors.extend(own.map(|anchor| (short(hash(&anchor)), number)));
-            each_name(&slot.packed, None, &mut |name| of_one.push((name, number)));
+            each_name(self.packed.get(number), None, &mut |name| {
+                of_one.push((name, number))
+            });
             of_one.sort_unstable();
             of_one.dedup();
             links.append(&mut of_one);

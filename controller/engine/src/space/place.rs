@@ -41,7 +41,6 @@ fn after(dn: &str, rdns: usize) -> Option<usize> {
 impl Spaces {
     pub(super) fn allocate(&mut self, connector: u16) -> u32 {
         let slot = Slot {
-            packed: Box::default(),
             name: NONE,
             above: NONE,
             seen: 0,
@@ -64,7 +63,7 @@ impl Spaces {
         };
         old.seen = seen;
         let connector = old.connector;
-        let before = std::mem::take(&mut old.packed);
+        let before = self.packed.get(slot).to_vec();
         let dn = Dn::parse(&entry.dn).ok();
         let links = self
             .connector(connector)
@@ -96,13 +95,12 @@ impl Spaces {
             .slots
             .get(slot as usize)
             .is_some_and(|old| old.above == above && (old.name != NONE || dn.is_none()));
-        if same_place && packed == before {
-            self.put(slot, packed);
+        if same_place && *packed == *before {
             return Placed::default();
         }
         self.exchange(slot, &before, &packed);
         let old_text = self.text_of(slot, &before);
-        self.put(slot, packed);
+        self.packed.set(slot, &packed);
         self.unkept.insert(slot);
         let renamed = self.rename(slot, dn, &old_text, &entry.dn);
         self.journal.slots.insert(slot);
@@ -112,22 +110,14 @@ impl Spaces {
         }
     }
 
-    fn put(&mut self, slot: u32, packed: Box<[u8]>) {
-        if let Some(slot) = self.slots.get_mut(slot as usize) {
-            slot.packed = packed;
-        }
-    }
-
     /// Writes other links; anchors and DN are as they were.
     pub(super) fn rewrite(&mut self, slot: u32, parts: &Parts) {
         let packed = pack(parts);
-        let Some(record) = self.slots.get_mut(slot as usize) else {
-            return;
-        };
-        if record.packed == packed {
+        let before = self.packed.get(slot).to_vec();
+        if *packed == *before {
             return;
         }
-        let before = std::mem::replace(&mut record.packed, packed.clone());
+        self.packed.set(slot, &packed);
         self.exchange(slot, &before, &packed);
         self.unkept.insert(slot);
         self.journal.slots.insert(slot);
@@ -385,8 +375,9 @@ impl Spaces {
     /// The entry is no longer there.
     pub(super) fn leave(&mut self, slot: u32) -> Option<Swept> {
         let text = self.dn_text(slot);
+        let before = self.packed.get(slot).to_vec();
+        self.packed.set(slot, &[]);
         let record = self.slots.get_mut(slot as usize)?;
-        let before = std::mem::take(&mut record.packed);
         let name = std::mem::replace(&mut record.name, NONE);
         let connector = record.connector;
         if before.is_empty() {

@@ -235,10 +235,7 @@ impl Spaces {
     }
 
     fn change_links(&mut self, slot: u32, connector: u16, change: &ValueChange) {
-        let Some(mut parts) = self
-            .slot(slot)
-            .and_then(|record| pack::unpack(&record.packed))
-        else {
+        let Some(mut parts) = self.packed(slot).and_then(pack::unpack) else {
             return;
         };
         let attribute = self.words.number(&change.attribute);

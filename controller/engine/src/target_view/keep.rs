@@ -61,7 +61,7 @@ impl TargetView {
             let state = STATES.iter().position(|state| *state == object.state);
             writer.number(state.unwrap_or_default());
             writer.word(object.manager);
-            writer.0.extend_from_slice(&object.packed);
+            writer.0.extend_from_slice(self.packed.get(number));
             let table = Table::Object;
             put(Key { table, number }, Some(&writer.0));
             let members = self.members.get(&number).map(|members| {
@@ -111,8 +111,8 @@ impl TargetView {
         let state = *STATES.get(reader.number()?)?;
         let manager = reader.word()?;
         object::id(reader.0)?;
+        self.packed.set(number, reader.0);
         self.objects.push(Record {
-            packed: reader.0.into(),
             state,
             seen: 0,
             manager,
@@ -139,8 +139,8 @@ impl TargetView {
         self.enabled_attribute = configuration.capabilities.enabled;
         // Nothing of this is news.
         self.seen.everything = true;
-        let ids = (0..).zip(&self.objects).filter_map(|(number, object)| {
-            let id = object::id(&object.packed)?;
+        let ids = (0..self.count()).filter_map(|number| {
+            let id = object::id(self.packed.get(number))?;
             Some((short(hash(&id)), number))
         });
         self.by_id = Index::of(ids, self.objects.len());

@@ -269,7 +269,7 @@ fn a_value_in_a_record_is_a_digest_that_tells_it_from_any_other() {
     read(&mut view, vec![with_street("Long Lane")], 1);
     let object = view.get(&id("u")).unwrap();
     assert!(matches!(object.attributes["street"], Kept::Digest(_)));
-    let packed = |view: &TargetView| view.objects[0].packed.clone();
+    let packed = |view: &TargetView| view.packed.get(0).to_vec();
     let before = packed(&view);
     assert!(before.len() < 60, "{} bytes", before.len());
     view.touched();
