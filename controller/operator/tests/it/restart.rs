@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
@@ -74,8 +74,7 @@ impl World {
             .arg("-f")
             .arg(self.lab.path("manifests"))
             .arg("--secrets")
-            .arg(self.lab.path("secrets"))
-            .stdout(Stdio::null());
+            .arg(self.lab.path("secrets"));
         command
     }
 
@@ -86,6 +85,7 @@ impl World {
     fn begin(&self, mut command: Command) -> Process {
         let log = self.lab.path("log");
         command.stderr(fs::File::create(&log).unwrap());
+        command.stdout(fs::File::create(self.lab.path("out")).unwrap());
         let child = command.spawn().unwrap();
         Process { child, log }
     }
@@ -372,7 +372,6 @@ async fn a_full_disk_is_told_and_work_goes_on_in_memory_until_there_is_room_agai
     command
         .arg(plumbline.get_program())
         .args(plumbline.get_args());
-    command.stdout(Stdio::null());
     let process = world.begin(command);
     world.concluded(&process, 1).await;
     world
@@ -381,6 +380,8 @@ async fn a_full_disk_is_told_and_work_goes_on_in_memory_until_there_is_room_agai
     world.rename(3, "Memory");
     world.concluded(&process, 4).await;
     assert!(world.has("Memory"));
+    let shown = fs::read_to_string(world.lab.path("out")).unwrap();
+    assert!(shown.contains("StateNotKept"), "{shown}");
     let inside = PathBuf::from(format!("/proc/{}/root", process.child.id()));
     let ballast = inside
         .join(state.strip_prefix("/").unwrap())
