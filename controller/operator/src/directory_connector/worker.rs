@@ -286,28 +286,25 @@ impl Worker {
         let oldest = read_at.min().flatten();
         let age = oldest.map(|at| Timestamp::now().duration_since(at));
         let due = age.is_none_or(|age| Duration::try_from(age).is_ok_and(|age| age >= verify));
-        match places(engines, name).filter(|_| !due) {
-            Some(places) => {
-                // Who is told of a change again is none the worse, so that in the end all stand at the last place.
-                let mut told = Vec::new();
-                for (cursor, own) in places {
-                    told.extend(own);
-                    let mut deliver = |event: Import| self.deliver(&told, event);
-                    let read = source.read(&request, Start::After(&cursor), &mut deliver);
-                    read.await.map_err(|error| Problem::of(&error))?;
-                }
-            }
-            None => {
-                let has_feed = places(engines, name).is_some();
-                let start = Start::Complete(match oldest {
-                    None => Cause::First,
-                    Some(_) if has_feed => Cause::Verify,
-                    Some(_) => Cause::NoFeed,
-                });
-                let mut deliver = |event: Import| self.deliver(engines, event);
-                let read = source.read(&request, start, &mut deliver);
+        let places = places(engines, name);
+        if let (Some(places), false) = (&places, due) {
+            // Who is told of a change again is none the worse, so that in the end all stand at the last place.
+            let mut told = Vec::new();
+            for (cursor, own) in places {
+                told.extend(own.iter().cloned());
+                let mut deliver = |event: Import| self.deliver(&told, event);
+                let read = source.read(&request, Start::After(cursor), &mut deliver);
                 read.await.map_err(|error| Problem::of(&error))?;
             }
+        } else {
+            let start = Start::Complete(match oldest {
+                None => Cause::First,
+                Some(_) if places.is_some() => Cause::Verify,
+                Some(_) => Cause::NoFeed,
+            });
+            let mut deliver = |event: Import| self.deliver(engines, event);
+            let read = source.read(&request, start, &mut deliver);
+            read.await.map_err(|error| Problem::of(&error))?;
         }
         self.settle(source, &request, engines).await?;
         Ok(())

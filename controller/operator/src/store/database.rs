@@ -4,7 +4,7 @@
 //! good; the files can be read by their owner alone. `docs/decisions/0009-state-is-kept-in-sqlite.md` says why it is SQLite.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{File, OpenOptions, TryLockError},
     hash::{DefaultHasher, Hasher},
     io,
@@ -77,6 +77,11 @@ impl StoreError {
 fn sqlite(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |source| StoreError::Sqlite { doing, source }
 }
+
+/// Takes what is read.
+type Take<'a, K> = &'a mut dyn FnMut(K, &[u8]) -> Result<(), StoreError>;
+/// Gives what is to be written, unless it is none that goes together.
+type Give<'a> = &'a mut dyn FnMut(record::Put<'_>) -> bool;
 
 /// See the module.
 #[derive(Debug)]
@@ -201,11 +206,7 @@ impl Database {
     }
 
     /// Gives all records of a sync, in their order.
-    pub(super) fn read(
-        &self,
-        place: Place,
-        take: &mut dyn FnMut(RecordKey, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn read(&self, place: Place, take: Take<'_, RecordKey>) -> Result<(), StoreError> {
         let next = Place {
             number: place.number + 1,
             ..place
@@ -240,11 +241,7 @@ impl Database {
         }
     }
 
-    fn each(
-        &self,
-        ids: std::ops::Range<i64>,
-        each: &mut dyn FnMut(i64, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn each(&self, ids: std::ops::Range<i64>, each: Take<'_, i64>) -> Result<(), StoreError> {
         let reading = sqlite("reading");
         let mut statement = self
             .connection
@@ -288,7 +285,7 @@ impl Database {
         identity: &str,
         memory: &[u8],
         anew: bool,
-        give: &mut dyn FnMut(&mut dyn FnMut(RecordKey, Option<&[u8]>)) -> bool,
+        give: Give<'_>,
     ) -> Result<bool, StoreError> {
         let place = match self.find(key, None)? {
             Some(place) => place,
@@ -549,23 +546,20 @@ impl Writing<'_> {
             .filter_map(|piece| value.get(piece))
             .map(|piece| (hash(piece), piece))
             .collect();
-        let wanted: HashMap<u64, ()> = cut.iter().map(|(hash, _)| (*hash, ())).collect();
-        let taken: std::collections::HashSet<u16> = there
+        let wanted: HashSet<u64> = cut.iter().map(|(hash, _)| *hash).collect();
+        let taken: HashSet<u16> = there
             .iter()
-            .filter(|(hash, _)| wanted.contains_key(hash))
+            .filter(|(hash, _)| wanted.contains(hash))
             .map(|(_, number)| *number)
             .collect();
         let mut free = (1..u16::MAX).filter(|number| !taken.contains(number));
         for (hash, piece) in cut {
-            let number = match there.get(&hash) {
-                Some(number) => *number,
-                None => {
-                    let number = free.next().ok_or(StoreError::Damaged)?;
-                    self.set(id | i64::from(number), Some(piece))?;
-                    there.insert(hash, number);
-                    number
-                }
-            };
+            let known = there.get(&hash).copied();
+            let number = known.or_else(|| free.next()).ok_or(StoreError::Damaged)?;
+            if known.is_none() {
+                self.set(id | i64::from(number), Some(piece))?;
+                there.insert(hash, number);
+            }
             new.order.push((number, hash));
         }
         Ok(())
