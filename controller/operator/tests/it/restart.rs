@@ -203,6 +203,9 @@ async fn a_restart_goes_on_from_its_state_and_lists_neither_directory_nor_tenant
     world.is_converged().await;
 }
 
+/// What becomes of the state.
+type Damage<'a> = &'a dyn Fn(&World);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_good_state_one_full_cycle_writes_only_what_differs() {
     let mut world = World::in_step().await;
@@ -214,7 +217,7 @@ async fn without_a_good_state_one_full_cycle_writes_only_what_differs() {
     drop(process);
     fs::copy(&file, &old).unwrap();
     let log = |world: &World| world.state("plumbline.db-wal");
-    let damages: [(&str, &dyn Fn(&World)); 5] = [
+    let damages: [(&str, Damage<'_>); 5] = [
         ("deleted", &|world| {
             fs::remove_dir_all(world.lab.path("state")).unwrap()
         }),
@@ -228,7 +231,7 @@ async fn without_a_good_state_one_full_cycle_writes_only_what_differs() {
         }),
         ("garbage", &|world| {
             let _ = fs::remove_file(log(world));
-            fs::write(world.state("plumbline.db"), [0x5a; 40_000]).unwrap();
+            fs::write(world.state("plumbline.db"), vec![0x5a; 40_000]).unwrap();
         }),
         ("newer", &|world| {
             let _ = fs::remove_file(log(world));
