@@ -229,6 +229,7 @@ impl Runner {
             let outcome = self.model.apply(operation);
             self.engine.record(operation, &outcome, self.now);
         }
+        self.engine.sent();
         let trespasses = self.model.trespasses.drain(..);
         self.broken
             .extend(trespasses.map(|text| (Law::Planned, text)));

@@ -285,30 +285,26 @@ impl Worker {
         }
         let verify: Duration = connector.spec.changes.verify.into();
         let places = places(engines, name);
-        let follows = places.is_some();
-        match places {
-            Some(places) => {
-                // Who is told of a change again is none the worse, so that in the end all stand at the last place.
-                let mut told = Vec::new();
-                for (cursor, own) in places {
-                    told.extend(own);
-                    let mut deliver = |event: Import| self.deliver(&told, event);
-                    let read = source.read(&request, Start::After(&cursor), &mut deliver);
-                    read.await.map_err(|error| Problem::of(&error))?;
-                }
-            }
-            None => {
-                let cause = oldest_read(engines, name).map_or(Cause::First, |_| Cause::NoFeed);
-                let mut deliver = |event: Import| self.deliver(engines, event);
-                let read = source.read(&request, Start::Complete(cause), &mut deliver);
+        if let Some(places) = &places {
+            // Who is told of a change again is none the worse, so that in the end all stand at the last place.
+            let mut told = Vec::new();
+            for (cursor, own) in places {
+                told.extend(own.iter().cloned());
+                let mut deliver = |event: Import| self.deliver(&told, event);
+                let read = source.read(&request, Start::After(cursor), &mut deliver);
                 read.await.map_err(|error| Problem::of(&error))?;
             }
+        } else {
+            let cause = oldest_read(engines, name).map_or(Cause::First, |_| Cause::NoFeed);
+            let mut deliver = |event: Import| self.deliver(engines, event);
+            let read = source.read(&request, Start::Complete(cause), &mut deliver);
+            read.await.map_err(|error| Problem::of(&error))?;
         }
         self.settle(source, &request, engines).await?;
         let age = oldest_read(engines, name).map(|at| Timestamp::now().duration_since(at));
         let due = age.is_none_or(|age| Duration::try_from(age).is_ok_and(|age| age >= verify));
         // After what the feed tells: what it has not told by now it has missed.
-        if follows && due {
+        if places.is_some() && due {
             let mut deliver = |event: Import| self.deliver(engines, event);
             let read = source.read(&request, Start::Complete(Cause::Verify), &mut deliver);
             read.await.map_err(|error| Problem::of(&error))?;

@@ -4,7 +4,7 @@
 //! good; the files can be read by their owner alone. `docs/decisions/0009-state-is-kept-in-sqlite.md` says why it is SQLite.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{File, OpenOptions, TryLockError},
     hash::{DefaultHasher, Hasher},
     io,
@@ -77,6 +77,11 @@ impl StoreError {
 fn sqlite(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |source| StoreError::Sqlite { doing, source }
 }
+
+/// Takes what is read.
+type Take<'a, K> = &'a mut dyn FnMut(K, &[u8]) -> Result<(), StoreError>;
+/// Gives what is to be written, unless it is none that goes together.
+type Give<'a> = &'a mut dyn FnMut(record::Put<'_>) -> bool;
 
 /// See the module.
 #[derive(Debug)]
@@ -201,15 +206,18 @@ impl Database {
     }
 
     /// Gives all records of a sync, in their order.
-    pub(super) fn read(
-        &self,
-        place: Place,
-        take: &mut dyn FnMut(RecordKey, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        let tables = id(place, 0, 0, 0)..id(place, MEMORY, 0, 0);
+    pub(super) fn read(&self, place: Place, take: Take<'_, RecordKey>) -> Result<(), StoreError> {
+        let next = Place {
+            number: place.number + 1,
+            ..place
+        };
+        let tables = id(place, 0, 0, 0)..id(next, 0, 0, 0);
         let mut pieces: Option<(i64, Pieces)> = None;
         self.each(tables, &mut |id, value| {
             let of = id >> 16 << 16;
+            if of == memory_id(place) {
+                return Ok(());
+            }
             if let Some((record, long)) = &mut pieces
                 && *record == of
             {
@@ -233,11 +241,7 @@ impl Database {
         }
     }
 
-    fn each(
-        &self,
-        ids: std::ops::Range<i64>,
-        each: &mut dyn FnMut(i64, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn each(&self, ids: std::ops::Range<i64>, each: Take<'_, i64>) -> Result<(), StoreError> {
         let reading = sqlite("reading");
         let mut statement = self
             .connection
@@ -255,7 +259,7 @@ impl Database {
 
     /// The memory of a sync.
     pub(super) fn memory(&self, place: Place) -> Result<Option<Vec<u8>>, StoreError> {
-        let first = id(place, MEMORY, 0, 0);
+        let first = memory_id(place);
         let (mut found, mut long) = (None, None::<Pieces>);
         self.each(first..first + 0x1_0000, &mut |id, value| {
             if let Some(long) = &mut long {
@@ -281,7 +285,7 @@ impl Database {
         identity: &str,
         memory: &[u8],
         anew: bool,
-        give: &mut dyn FnMut(&mut dyn FnMut(RecordKey, Option<&[u8]>)) -> bool,
+        give: Give<'_>,
     ) -> Result<bool, StoreError> {
         let place = match self.find(key, None)? {
             Some(place) => place,
@@ -298,8 +302,10 @@ impl Database {
             anew,
             failed: None,
         };
-        writing.put(MEMORY, 0, Some(memory));
-        let given = give(&mut |key, value| writing.put(key.table as i64, key.number, value));
+        writing.put(memory_id(place), Some(memory));
+        let given = give(&mut |key, value| {
+            writing.put(id(place, key.table as i64, key.number, 0), value);
+        });
         writing.finish(given)?;
         Ok(given)
     }
@@ -373,8 +379,10 @@ impl Database {
     }
 }
 
-/// Not a table of the engine's.
-const MEMORY: i64 = 15;
+/// The memory stands beside the parts, with which it changes, under a number that no part has.
+fn memory_id(place: Place) -> i64 {
+    id(place, Table::Part as i64, u32::MAX, 0)
+}
 
 fn id(place: Place, table: i64, number: u32, piece: i64) -> i64 {
     place.number << 52 | table << 48 | i64::from(number) << 16 | piece
@@ -414,8 +422,13 @@ enum Row<'a> {
 #[derive(Debug, Default)]
 struct Pieces {
     order: Vec<(u16, u64)>,
+    /// What follows them, in the first row itself.
+    tail: Vec<u8>,
     have: BTreeMap<i64, Vec<u8>>,
 }
+
+/// The result of an entry is at its end and changes more often than the entry.
+const TAIL: usize = 64;
 
 impl<'a> Row<'a> {
     fn read(value: &'a [u8]) -> Result<Self, StoreError> {
@@ -423,6 +436,9 @@ impl<'a> Row<'a> {
         if *kind == 0 {
             return Ok(Self::Whole(bytes));
         }
+        let (length, bytes) = bytes.split_first().ok_or(StoreError::Damaged)?;
+        let split = bytes.split_at_checked(usize::from(*length));
+        let (tail, bytes) = split.ok_or(StoreError::Damaged)?;
         let (pairs, rest) = bytes.as_chunks::<10>();
         if !rest.is_empty() {
             return Err(StoreError::Damaged);
@@ -433,6 +449,7 @@ impl<'a> Row<'a> {
         };
         Ok(Self::Long(Pieces {
             order: pairs.iter().map(pair).collect(),
+            tail: tail.to_vec(),
             have: BTreeMap::new(),
         }))
     }
@@ -445,11 +462,13 @@ impl Pieces {
             let piece = self.have.get(&i64::from(*number));
             value.extend_from_slice(piece.ok_or(StoreError::Damaged)?);
         }
+        value.extend_from_slice(&self.tail);
         Ok(value)
     }
 
     fn row(&self) -> Vec<u8> {
-        let mut row = vec![1];
+        let mut row = vec![1, u8::try_from(self.tail.len()).unwrap_or_default()];
+        row.extend_from_slice(&self.tail);
         for (number, hash) in &self.order {
             row.extend_from_slice(&number.to_le_bytes());
             row.extend_from_slice(&hash.to_le_bytes());
@@ -469,9 +488,9 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    fn put(&mut self, table: i64, number: u32, value: Option<&[u8]>) {
+    fn put(&mut self, id: i64, value: Option<&[u8]>) {
         if self.failed.is_none()
-            && let Err(error) = self.try_put(id(self.place, table, number, 0), value)
+            && let Err(error) = self.try_put(id, value)
         {
             self.failed = Some(error);
         }
@@ -489,6 +508,8 @@ impl Writing<'_> {
             None => None,
             Some(value) if value.len() <= WHOLE => Some([&[0], value].concat()),
             Some(value) => {
+                let (value, tail) = value.split_at(value.len() - TAIL);
+                new.tail = tail.to_vec();
                 self.put_pieces(id, value, &old, &mut new)?;
                 Some(new.row())
             }
@@ -525,23 +546,20 @@ impl Writing<'_> {
             .filter_map(|piece| value.get(piece))
             .map(|piece| (hash(piece), piece))
             .collect();
-        let wanted: HashMap<u64, ()> = cut.iter().map(|(hash, _)| (*hash, ())).collect();
-        let taken: std::collections::HashSet<u16> = there
+        let wanted: HashSet<u64> = cut.iter().map(|(hash, _)| *hash).collect();
+        let taken: HashSet<u16> = there
             .iter()
-            .filter(|(hash, _)| wanted.contains_key(hash))
+            .filter(|(hash, _)| wanted.contains(hash))
             .map(|(_, number)| *number)
             .collect();
         let mut free = (1..u16::MAX).filter(|number| !taken.contains(number));
         for (hash, piece) in cut {
-            let number = match there.get(&hash) {
-                Some(number) => *number,
-                None => {
-                    let number = free.next().ok_or(StoreError::Damaged)?;
-                    self.set(id | i64::from(number), Some(piece))?;
-                    there.insert(hash, number);
-                    number
-                }
-            };
+            let known = there.get(&hash).copied();
+            let number = known.or_else(|| free.next()).ok_or(StoreError::Damaged)?;
+            if known.is_none() {
+                self.set(id | i64::from(number), Some(piece))?;
+                there.insert(hash, number);
+            }
             new.order.push((number, hash));
         }
         Ok(())

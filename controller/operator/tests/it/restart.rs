@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
@@ -74,8 +74,7 @@ impl World {
             .arg("-f")
             .arg(self.lab.path("manifests"))
             .arg("--secrets")
-            .arg(self.lab.path("secrets"))
-            .stdout(Stdio::null());
+            .arg(self.lab.path("secrets"));
         command
     }
 
@@ -86,6 +85,7 @@ impl World {
     fn begin(&self, mut command: Command) -> Process {
         let log = self.lab.path("log");
         command.stderr(fs::File::create(&log).unwrap());
+        command.stdout(fs::File::create(self.lab.path("out")).unwrap());
         let child = command.spawn().unwrap();
         Process { child, log }
     }
@@ -203,6 +203,9 @@ async fn a_restart_goes_on_from_its_state_and_lists_neither_directory_nor_tenant
     world.is_converged().await;
 }
 
+/// What becomes of the state.
+type Damage<'a> = &'a dyn Fn(&World);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_good_state_one_full_cycle_writes_only_what_differs() {
     let mut world = World::in_step().await;
@@ -214,7 +217,7 @@ async fn without_a_good_state_one_full_cycle_writes_only_what_differs() {
     drop(process);
     fs::copy(&file, &old).unwrap();
     let log = |world: &World| world.state("plumbline.db-wal");
-    let damages: [(&str, &dyn Fn(&World)); 5] = [
+    let damages: [(&str, Damage<'_>); 5] = [
         ("deleted", &|world| {
             fs::remove_dir_all(world.lab.path("state")).unwrap()
         }),
@@ -228,7 +231,7 @@ async fn without_a_good_state_one_full_cycle_writes_only_what_differs() {
         }),
         ("garbage", &|world| {
             let _ = fs::remove_file(log(world));
-            fs::write(world.state("plumbline.db"), [0x5a; 40_000]).unwrap();
+            fs::write(world.state("plumbline.db"), vec![0x5a; 40_000]).unwrap();
         }),
         ("newer", &|world| {
             let _ = fs::remove_file(log(world));
@@ -305,7 +308,7 @@ async fn killed(seed: u64, kills: usize) -> BTreeMap<String, serde_json::Value> 
         change(&mut world, round);
         if round < kills {
             let process = world.start();
-            let micros = chance.below(cycle * 5 / 4);
+            let micros = chance.below(cycle);
             tokio::time::sleep(Duration::from_micros(micros as u64)).await;
             drop(process);
         }
@@ -372,7 +375,6 @@ async fn a_full_disk_is_told_and_work_goes_on_in_memory_until_there_is_room_agai
     command
         .arg(plumbline.get_program())
         .args(plumbline.get_args());
-    command.stdout(Stdio::null());
     let process = world.begin(command);
     world.concluded(&process, 1).await;
     world
@@ -381,6 +383,8 @@ async fn a_full_disk_is_told_and_work_goes_on_in_memory_until_there_is_room_agai
     world.rename(3, "Memory");
     world.concluded(&process, 4).await;
     assert!(world.has("Memory"));
+    let shown = fs::read_to_string(world.lab.path("out")).unwrap();
+    assert!(shown.contains("StateNotKept"), "{shown}");
     let inside = PathBuf::from(format!("/proc/{}/root", process.child.id()));
     let ballast = inside
         .join(state.strip_prefix("/").unwrap())
@@ -414,10 +418,11 @@ async fn two_syncs_of_one_connector_go_on_from_different_places_without_a_listin
 
     // The one goes on while the other rests, and misses a group.
     fs::write(&file, second(true)).unwrap();
+    let member = world.person(1);
     let unit = *world.company.units().keys().next().unwrap();
     let (_, changes) = world
         .company
-        .found_group("Latecomers", unit, Vec::new())
+        .found_group("Latecomers", unit, vec![member])
         .unwrap();
     world.lab.directory.apply_all(&changes).unwrap();
     world.rename(3, "Lovelace");
