@@ -28,7 +28,7 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let place = Place {
         server_type: "OpenLDAP",
         domain: "example.com",
-        parent: format!("ou=people,{suffix}"),
+        parent: format!("ou=bench,{suffix}"),
         base: suffix.to_owned(),
         naming: "uid",
         class: "inetOrgPerson",
@@ -42,7 +42,7 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let place = Place {
         server_type: "ActiveDirectory",
         domain: "corp.example.com",
-        parent: format!("OU=People,{base}"),
+        parent: format!("OU=Bench,{base}"),
         base: base.to_owned(),
         naming: "cn",
         class: "user",
