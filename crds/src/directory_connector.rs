@@ -132,9 +132,9 @@ pub struct Changes {
     #[x_kube(validation = rule::duration_between("1s", "24h"))]
     pub interval: Duration,
     /// Time from one complete comparison to the next, as a Go duration: everything is read, however changes are found, and what they had
-    /// missed is counted by cause. Default: `24h`; from `1m` to `720h`.
+    /// missed is counted by cause. Default: `24h`; from `1s` to `720h`.
     #[serde(default = "Changes::default_verify")]
-    #[x_kube(validation = rule::duration_between("1m", "720h"))]
+    #[x_kube(validation = rule::duration_between("1s", "720h"))]
     pub verify: Duration,
     /// Least time between the two complete reads that must both miss an entry before it counts as gone, where no tombstone proves it.
     /// Longer is safer against lagging replicas. Default: `15m`; from `0s` to `168h`.
@@ -218,6 +218,10 @@ pub struct DirectoryConnectorStatus {
     /// What the last complete read held, before any scope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<DirectoryCounts>,
+    /// The last complete comparison (`spec.changes.verify`), and how many entries it found of which the change feed had missed something; absent
+    /// until there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Comparison>,
     /// When the last complete read ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_read_time: Option<Time>,
@@ -245,6 +249,26 @@ pub struct ChangeFeed {
     /// What decided: the feed's promise, and what is missing for a better one.
     #[schemars(length(max = 1024))]
     pub why: String,
+}
+
+/// What a complete comparison found that the change feed had missed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// When it ended.
+    pub time: Time,
+    /// Entries that were not known.
+    #[schemars(range(min = 0))]
+    pub arrived: i64,
+    /// Entries with other values.
+    #[schemars(range(min = 0))]
+    pub changed: i64,
+    /// Entries with another DN.
+    #[schemars(range(min = 0))]
+    pub renamed: i64,
+    /// Entries that are not there any more, or that the account no longer sees.
+    #[schemars(range(min = 0))]
+    pub left: i64,
 }
 
 /// What a directory holds, by class.

@@ -1,9 +1,10 @@
 //! DirectorySync: what goes where and how, under which guard.
 //!
-//! The doc comments are product text: `kubectl explain dsync.spec` and `docs/reference` print them. The guard and the status are in
-//! modules of their own.
+//! The doc comments are product text: `kubectl explain dsync.spec` and `docs/reference` print them. The guard, the joins and the
+//! status are in modules of their own.
 
 mod guard;
+mod joins;
 mod status;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub use guard::*;
+pub use joins::*;
 pub use status::*;
 
 use crate::{LocalRef, rule};
@@ -73,6 +75,10 @@ pub struct DirectorySyncSpec {
     /// Changes to the default mapping, for all scopes. The effective mappings: `plumbline mappings -f DIR`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mapping: Option<Mapping>,
+    /// Which users of several directories are one person, and whose values count. Without it each entry is somebody of his own. Members of a
+    /// group who are accounts of another forest (`foreignSecurityPrincipal`) are found with and without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joins: Option<Joins>,
     /// What to do with an object at the tenant that is not ours and yet looks like one of ours.
     #[serde(default)]
     pub matching: Matching,

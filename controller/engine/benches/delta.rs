@@ -285,6 +285,7 @@ fn configuration() -> Result<Configuration, Box<dyn Error>> {
             approved: BTreeSet::new(),
         },
         drift: DriftPolicy::Correct,
+        joins: None,
     })
 }
 

@@ -19,6 +19,8 @@ pub struct Configuration {
     pub connectors: Vec<ConnectorSettings>,
     /// Their order means nothing: an entry in two of them is mapped by the one whose name sorts first.
     pub scopes: Vec<Scope>,
+    /// `None`: every entry is an identity of its own.
+    pub joins: Option<Joins>,
     pub capabilities: &'static Capabilities,
     pub matching: Matching,
     /// What becomes of users who leave. Groups that leave are deleted.
@@ -58,6 +60,24 @@ pub enum Include {
     /// The members of this group and of the groups in it, users and groups alike; the group itself takes no part by this rule.
     Group(Written),
     Everything,
+}
+
+/// By which rules users of several connectors become one identity, and whose values it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joins {
+    /// Connectors whose users are joined. The first that has an entry names a new identity; for each attribute of the target the
+    /// first that gives a value wins.
+    pub precedence: Vec<String>,
+    /// Attribute of the target → connectors that are asked before all others.
+    pub first: BTreeMap<String, Vec<String>>,
+    /// Two entries are one person when one rule gives both the same value.
+    pub rules: Vec<JoinRule>,
+}
+
+/// The attributes whose values are compared, by connector and in lower case. Two connectors at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinRule {
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// How objects that exist at the target without our mark are treated.
@@ -101,4 +121,25 @@ pub struct Limit {
     pub max: u32,
     pub percent: u32,
     pub floor: u32,
+}
+
+impl Joins {
+    /// Where a connector stands in the precedence; `None` for one whose users are not joined.
+    pub(crate) fn rank(&self, connector: &str) -> Option<usize> {
+        self.precedence.iter().position(|name| name == connector)
+    }
+
+    /// The place of a connector for one attribute of the target: the lowest is asked first.
+    pub(crate) fn rank_for(&self, attribute: &str, connector: &str) -> (usize, usize) {
+        let first = self.first.get(attribute);
+        let first = first.and_then(|names| names.iter().position(|name| name == connector));
+        let general = self.rank(connector).unwrap_or(usize::MAX);
+        (first.unwrap_or(usize::MAX), general)
+    }
+
+    /// The attributes of a connector's users by which they are joined.
+    pub(crate) fn attributes(&self, connector: &str) -> impl Iterator<Item = &str> {
+        let rules = self.rules.iter();
+        rules.filter_map(move |rule| rule.attributes.get(connector).map(String::as_str))
+    }
 }

@@ -106,6 +106,16 @@ pub enum Written {
     Guid(Anchor),
 }
 
+/// In canonical form: one text for all spellings.
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dn(dn) => dn.fmt(f),
+            Self::Guid(guid) => write!(f, "<GUID={guid}>"),
+        }
+    }
+}
+
 impl Written {
     pub fn parse(text: &str) -> Result<Self, DnError> {
         let trimmed = text.trim();

@@ -17,7 +17,6 @@ use crate::{
     operation::{Change, Member, Operation},
     plan::{Plan, operation_digest, sort},
     quarantine::{Quarantined, refusal_key, settle},
-    space::{ConnectorSpace, Spaces},
     target::{TargetId, Value},
     target_view::{State, same},
 };
@@ -84,7 +83,7 @@ pub(crate) fn plan(world: &mut World<'_>, metaverse: &Metaverse, now: Timestamp)
     } = draft;
     let (spaces, view) = (&*world.spaces, &*world.view);
     let judged = |anchor: &Anchor| match metaverse.identity_of(spaces, anchor) {
-        Some(slot) if metaverse.found(slot).0 != Standing::None => settled(spaces, slot),
+        Some(slot) if metaverse.found(slot).0 != Standing::None => metaverse.settled(spaces, slot),
         _ => view.by_mark(anchor).is_empty(),
     };
     plan.drift = drift.end(world.memory, judged);
@@ -270,7 +269,7 @@ impl Draft<'_, '_> {
     }
 
     fn settled(&self, slot: u32) -> bool {
-        settled(self.world.spaces, slot)
+        self.metaverse.settled(self.world.spaces, slot)
     }
 
     /// It has an object at the target, or will have when this plan is through.
@@ -437,7 +436,9 @@ impl Draft<'_, '_> {
         for anchor in wanted {
             let identity = (self.metaverse.identity_of(world.spaces, anchor)).and_then(|slot| {
                 let (configuration, spaces) = (world.configuration, &*world.spaces);
-                self.metaverse.identity(configuration, spaces, slot)
+                let partings = &world.memory.partings;
+                self.metaverse
+                    .identity(configuration, spaces, partings, slot)
             });
             let desired = identity.and_then(|identity| {
                 let mut names = attributes.iter();
@@ -465,10 +466,4 @@ impl Draft<'_, '_> {
         };
         sources.judge(anchor, self.world.memory)
     }
-}
-
-fn settled(spaces: &Spaces, slot: u32) -> bool {
-    let connector = spaces.connector_of(slot);
-    let space = connector.and_then(|number| spaces.connector(number));
-    space.is_some_and(ConnectorSpace::settled)
 }

@@ -14,6 +14,7 @@ use crate::{
     draft, drift,
     entry::{Class, EntryKind},
     exclusion::EXCLUSION_ATTRIBUTES,
+    explain::{self, Explanation, Question},
     expression::Expression,
     fault::{Fault, planted},
     filter::Filter,
@@ -29,7 +30,7 @@ use crate::{
     reason::Reason,
     record::{self, Key, Put, Table},
     scope::{Decided, MEMBERS, Read},
-    space::{ConnectorSpace, Journal, Spaces, Taken, Writer},
+    space::{ConnectorSpace, Doubt, Journal, OBJECT_SID, Spaces, Swept, Taken, Writer},
     target::{Known, TargetId, Values},
     target_view::{Kept, TargetView, normal},
 };
@@ -51,6 +52,8 @@ pub struct Engine {
     metaverse: Metaverse,
     /// When the target wishes to be asked again.
     retry: Option<Timestamp>,
+    /// The last process ended while it was sending, and the target was not read since.
+    interrupted: bool,
 }
 
 /// What an OU or group in a scope was found to be.
@@ -66,7 +69,9 @@ pub struct Resolved {
 impl Engine {
     /// `memory` is what [`Self::memory`] gave in an earlier life, or empty.
     pub fn new(configuration: Configuration, memory: Memory) -> Self {
+        let interrupted = memory.sending;
         let mut engine = Self {
+            interrupted,
             configuration,
             spaces: Spaces::default(),
             view: TargetView::default(),
@@ -87,7 +92,9 @@ impl Engine {
         metaverse: Metaverse,
         same: bool,
     ) -> Self {
+        let interrupted = memory.sending;
         let mut engine = Self {
+            interrupted,
             configuration,
             spaces,
             view,
@@ -101,6 +108,7 @@ impl Engine {
             spaces: &mut engine.spaces,
             view: &mut engine.view,
             memory: &mut engine.memory,
+            now: Timestamp::MIN,
         };
         if !same || !engine.metaverse.resume(&mut world) {
             engine.prepare();
@@ -121,6 +129,7 @@ impl Engine {
             spaces: &mut self.spaces,
             view: &mut self.view,
             memory: &mut self.memory,
+            now: self.metaverse.as_of(),
         };
         self.metaverse.update(&mut world);
         let number = record::part::ENGINE;
@@ -177,7 +186,9 @@ impl Engine {
         let configuration = &self.configuration;
         let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
         let settings = configuration.connectors.iter().map(|known| &known.name);
-        for connector in connectors.chain(settings).collect::<BTreeSet<_>>() {
+        let connectors: BTreeSet<&String> = connectors.chain(settings).collect();
+        self.spaces.look_abroad(looks_abroad(configuration));
+        for connector in connectors {
             let (links, spelled) = links(configuration, connector);
             self.spaces.configure(connector, links, spelled);
         }
@@ -207,6 +218,12 @@ impl Engine {
                 attributes.extend(MEMBERS.map(str::to_owned));
             }
         }
+        if looks_abroad(&self.configuration) {
+            attributes.insert(OBJECT_SID.to_owned());
+        }
+        let joins = self.configuration.joins.iter();
+        let joined = joins.flat_map(|joins| joins.attributes(connector));
+        attributes.extend(joined.map(str::to_owned));
         ReadRequest { attributes }
     }
 
@@ -232,6 +249,9 @@ impl Engine {
         if self.metaverse.everything {
             self.spaces.journal = Journal::default();
         }
+        if let Import::Begin { at, .. } = event {
+            self.know_who_is_joined(at);
+        }
         match event {
             Import::Begin {
                 at,
@@ -245,10 +265,10 @@ impl Engine {
                 for entry in entries {
                     let names = [entry.anchor.clone(), entry.alternate.clone()];
                     let Taken { swept, changed } = self.spaces.add(number, entry);
-                    gone::left(&mut self.memory, connector, swept, None);
+                    self.left(connector, swept, None);
                     self.memory.anchor_changes.extend(changed);
                     for name in names.iter().flatten() {
-                        gone::seen(&mut self.memory, connector, name);
+                        self.seen(connector, name);
                     }
                 }
             }
@@ -260,17 +280,17 @@ impl Engine {
             Import::Unchanged(anchors) => {
                 self.spaces.unchanged(number, &anchors);
                 for name in &anchors {
-                    gone::seen(&mut self.memory, connector, name);
+                    self.seen(connector, name);
                 }
             }
             Import::Tombstones(anchors) => {
                 let swept = self.spaces.bury(number, anchors);
-                gone::left(&mut self.memory, connector, swept, None);
+                self.left(connector, swept, None);
             }
             Import::Missing(anchors) => self.spaces.miss(number, anchors),
             Import::End { cursor } => {
                 let ended = self.spaces.end(number, cursor);
-                gone::left(&mut self.memory, connector, ended.swept, None);
+                self.left(connector, ended.swept, None);
                 if let Some(began) = ended.complete
                     && !self.faulted(number)
                 {
@@ -281,12 +301,42 @@ impl Engine {
             Import::Evidence { sighting, at } => {
                 if let Some((doubt, swept)) = self.spaces.answer(number, &sighting) {
                     let searched = (!sighting.found).then_some((doubt, at));
-                    gone::left(&mut self.memory, connector, swept, searched);
+                    self.left(connector, swept, searched);
                 }
                 gone::searched(&mut self.memory, connector, &sighting, at);
                 self.metaverse.remembered.insert(sighting.anchor);
             }
         }
+    }
+
+    /// Who is joined to whom must be known before the first of them leaves.
+    fn know_who_is_joined(&mut self, now: Timestamp) {
+        let joins = self.configuration.joins.is_some();
+        if joins && self.metaverse.everything && self.spaces.slots().next().is_some() {
+            self.metaverse.update(&mut World {
+                configuration: &self.configuration,
+                spaces: &mut self.spaces,
+                view: &mut self.view,
+                memory: &mut self.memory,
+                now,
+            });
+        }
+    }
+
+    /// An entry with this name is there: who was held because it was missed is decided anew.
+    fn seen(&mut self, connector: &str, name: &Anchor) {
+        let held = self.memory.partings.stayed(name).cloned();
+        self.metaverse.released.extend(held);
+        gone::seen(&mut self.memory, connector, name);
+    }
+
+    /// Entries left a connector: keeps what is known of their absence, and with whom they were one identity.
+    fn left(&mut self, connector: &str, swept: Vec<Swept>, searched: Option<(Doubt, Timestamp)>) {
+        for swept in &swept {
+            let stay = self.metaverse.joined_to(&self.spaces, swept.slot);
+            self.memory.partings.part(swept, &stay);
+        }
+        gone::left(&mut self.memory, connector, swept, searched);
     }
 
     /// A scope of the connector is unsettled by what was just read.
@@ -363,8 +413,13 @@ impl Engine {
 
     /// Takes an event of the target's read.
     pub fn observe(&mut self, event: Observation, now: Timestamp) {
+        let ends = matches!(event, Observation::End { .. });
         self.view.observe(event, now);
         let touched = self.view.touched();
+        if self.interrupted {
+            self.interrupted = !ends;
+            return;
+        }
         drift::note(&mut self.memory, touched, &self.configuration, now);
     }
 
@@ -401,16 +456,34 @@ impl Engine {
             spaces: &mut self.spaces,
             view: &mut self.view,
             memory: &mut self.memory,
+            now,
         };
         self.metaverse.update(&mut world);
         let drafted = draft::plan(&mut world, &self.metaverse, now);
         let wake = drafted.wake.into_iter().chain(self.retry);
+        let wake = wake.chain(self.metaverse.next_moment());
         (drafted.plan, wake.filter(|at| *at > now).min())
     }
 
+    /// Everything that is known of one object and why the plan has what it has of it; `plan` is the last one that [`Self::plan`] gave.
+    /// One explanation for each entry, or object of ours without one, that the question fits; none changes anything.
+    pub fn explain(&self, question: &Question, plan: &Plan) -> Vec<Explanation> {
+        let look = explain::Look {
+            configuration: &self.configuration,
+            spaces: &self.spaces,
+            view: &self.view,
+            memory: &self.memory,
+            metaverse: &self.metaverse,
+            plan,
+        };
+        look.answer(question)
+    }
+
     /// These operations are about to be sent. A disable has two halves (block sign-in, revoke the sessions): one that is interrupted
-    /// between them is planned again until [`Self::record`] hears that it is done. Keep [`Self::memory`] after this, before sending.
+    /// between them is planned again until [`Self::record`] hears that it is done. Keep [`Self::memory`] after this, before sending; say [`Self::sent`] when
+    /// it is over.
     pub fn sending(&mut self, operations: &[Operation]) {
+        self.memory.sending = true;
         if planted(Fault::HalfADisableIsEnough) {
             return;
         }
@@ -422,6 +495,11 @@ impl Engine {
             self.memory.disabling.insert(anchor.clone());
             self.metaverse.remembered.insert(anchor);
         }
+    }
+
+    /// Nothing is under way any more, and all outcomes that are known are recorded.
+    pub fn sent(&mut self) {
+        self.memory.sending = false;
     }
 
     /// Takes what became of an operation.
@@ -543,9 +621,12 @@ impl Engine {
     #[cfg(test)]
     pub(crate) fn desired(&self) -> Vec<(Class, Anchor, crate::target::Changes)> {
         let identity = |slot| {
-            let identity = self
-                .metaverse
-                .identity(&self.configuration, &self.spaces, slot)?;
+            let identity = self.metaverse.identity(
+                &self.configuration,
+                &self.spaces,
+                &self.memory.partings,
+                slot,
+            )?;
             Some((identity.class, identity.anchor, identity.desired))
         };
         let mut all: Vec<_> = self.spaces.slots().filter_map(identity).collect();
@@ -597,6 +678,12 @@ impl Engine {
         let at = scopes.position(|known| known.name == scope);
         at.map_or(ScopeCounts::default(), |at| self.metaverse.scope_counts(at))
     }
+}
+
+/// Groups may have members of another connector.
+fn looks_abroad(configuration: &Configuration) -> bool {
+    let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
+    connectors.collect::<BTreeSet<_>>().len() > 1
 }
 
 /// Attributes of the target whose values matching looks for.

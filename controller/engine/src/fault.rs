@@ -24,9 +24,13 @@ pub(crate) enum Fault {
     ArrivalUnnoticed,
     UniqueStale,
     ConditionStale,
+    TimeStandsStill,
     WakeMissed,
     DoubtIsGone,
     CutCountsAsWhole,
+    JoinedUnnoticed,
+    JoinsDoNotWait,
+    ForeignUnnoticed,
     NameNotKept,
     ResultNotKept,
 }

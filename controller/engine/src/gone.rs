@@ -71,6 +71,7 @@ pub(crate) fn seen(memory: &mut Memory, connector: &str, name: &Anchor) {
     if let Some(absences) = memory.absences.get_mut(connector) {
         absences.remove(name);
     }
+    memory.partings.forget(name);
     memory.anchor_changes.retain(|_, old| old != name);
 }
 
@@ -146,12 +147,9 @@ pub(crate) fn judge(
         })
         .collect();
     let tombstoned = records.iter().any(|(settings, absence)| {
-        space(spaces, settings).is_some_and(|space| {
-            space.tombstoned(anchor)
-                || absence
-                    .and_then(|absence| absence.alternate.as_ref())
-                    .is_some_and(|alternate| space.tombstoned(alternate))
-        })
+        // The tombstone of an earlier bearer of the anchor proves nothing of who came back with it.
+        let own = absence.and_then(|absence| absence.alternate.as_ref());
+        space(spaces, settings).is_some_and(|space| space.tombstoned(own.unwrap_or(anchor)))
     });
     if tombstoned || (planted(Fault::MissingReadIsEmpty) && !connectors.is_empty()) {
         return Verdict::Gone;

@@ -1,14 +1,15 @@
 //! From entries to identities: who takes part, and what each should look like at the target. One bad entry is set aside with its
 //! reason; its object at the target is kept as it is.
 //!
-//! Entries of a connector that was never read completely take no part yet.
+//! Several entries are one identity where joins say so: `crate::metaverse::joining`. Entries of a connector that was never read completely take no part yet.
+
+use jiff::Timestamp;
 
 use crate::{
     anchor::Anchor,
     configuration::{Configuration, Scope},
     dn::Dn,
     entry::{Class, Entry, EntryKind},
-    mapping::Mapping,
     reason::Reason,
     scope::Decided,
     target::Changes,
@@ -21,6 +22,10 @@ pub(crate) struct Identity {
     pub(crate) class: Class,
     pub(crate) anchor: Anchor,
     pub(crate) alternate: Option<Anchor>,
+    /// Anchors and alternates of the other entries that are joined to it.
+    pub(crate) joined: Vec<Anchor>,
+    /// Those of entries that were joined to it and left, or are out of scope by now: its object may still bear one of them.
+    pub(crate) former: Vec<Anchor>,
     /// As the directory writes it.
     pub(crate) dn: String,
     /// May not be created, restored or adopted for now.
@@ -30,7 +35,8 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn names(&self) -> impl Iterator<Item = &Anchor> {
-        [&self.anchor].into_iter().chain(&self.alternate)
+        let own = [&self.anchor].into_iter().chain(&self.alternate);
+        own.chain(&self.joined).chain(&self.former)
     }
 }
 
@@ -79,12 +85,13 @@ pub(crate) fn class_of(kind: EntryKind) -> Option<Class> {
     }
 }
 
-/// The part of an entry, and the scopes that take it. `scopes` are those of its connector, by name.
+/// The part of an entry as of a time, and the scopes that take it. `scopes` are those of its connector, by name.
 pub(crate) fn part(
     slot: u32,
     entry: &Entry,
     scopes: &[Ruled<'_>],
     configuration: &Configuration,
+    now: Timestamp,
 ) -> (Part, Vec<u16>) {
     let mut taken = Vec::new();
     let Some(class) = class_of(entry.kind).filter(|_| !scopes.is_empty()) else {
@@ -97,7 +104,7 @@ pub(crate) fn part(
     };
     let mut taker = None;
     for (at, scope, decided) in scopes {
-        match decided.takes(scope, slot, &dn, entry, class) {
+        match decided.takes(scope, slot, &dn, entry, class, now) {
             Ok(false) => {}
             Ok(true) => {
                 taken.extend(u16::try_from(*at));
@@ -129,11 +136,22 @@ pub(crate) fn part(
     (part, taken)
 }
 
-/// What the entry's object should look like. `None` where the scope maps no such class.
-pub(crate) fn desired(mapping: Option<&Mapping>, entry: &Entry) -> Option<Result<Changes, Aside>> {
-    let desired = mapping?.apply(entry);
-    Some(desired.map_err(|fault| Aside {
-        reason: fault.reason,
-        message: fault.message,
-    }))
+/// When scopes or mappings may say something else of the same entry, because a time in it comes.
+pub(crate) fn changes_at(entry: &Entry, scopes: &[Ruled<'_>], now: Timestamp) -> Option<Timestamp> {
+    let class = class_of(entry.kind)?;
+    let of_scope = |scope: &Scope| {
+        let when = scope
+            .when
+            .get(&class)
+            .and_then(|when| when.changes_at(entry, now));
+        let mapping = scope
+            .mapping
+            .get(&class)
+            .and_then(|mapping| mapping.changes_at(entry, now));
+        when.into_iter().chain(mapping).min()
+    };
+    scopes
+        .iter()
+        .filter_map(|(_, scope, _)| of_scope(scope))
+        .min()
 }

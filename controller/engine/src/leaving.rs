@@ -81,10 +81,17 @@ impl Sources<'_> {
             return Leaver::Stays;
         }
         note_absence(self.configuration, self.spaces, memory, anchor);
-        match judge(memory, self.spaces, &self.configuration.connectors, anchor) {
-            Verdict::Gone => Leaver::Left,
-            Verdict::Unproven { wake, missing } => Leaver::Unproven { wake, missing },
+        // Whoever was joined to it must be gone too, or be read and in no scope.
+        let partings = &memory.partings;
+        let joined = partings.stayed(anchor).chain(partings.left(anchor));
+        let unread = joined.filter(|name| self.spaces.by_name(name).is_empty());
+        for name in [anchor].into_iter().chain(unread) {
+            let verdict = judge(memory, self.spaces, &self.configuration.connectors, name);
+            if let Verdict::Unproven { wake, missing } = verdict {
+                return Leaver::Unproven { wake, missing };
+            }
         }
+        Leaver::Left
     }
 }
 

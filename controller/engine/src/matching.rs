@@ -84,7 +84,9 @@ impl Against<'_> {
 pub(crate) fn find(matches: &mut Matches, identity: &Identity, against: Against<'_>) {
     let (view, anchor) = (against.view, &identity.anchor);
     let ours = |anchor: &Anchor| Some(view.by_mark(anchor)).filter(|found| !found.is_empty());
-    if let Some(old) = (against.changed)(anchor).filter(|old| ours(old).is_some()) {
+    let changed = |name: &Anchor| (against.changed)(name).filter(|old| ours(old).is_some());
+    let own = [anchor].into_iter().chain(&identity.joined);
+    if let Some(old) = own.into_iter().find_map(changed) {
         let message = format!(
             "the source anchor was {old} and is {anchor} now: put the old value back; the object at the target is left alone"
         );
@@ -92,19 +94,24 @@ pub(crate) fn find(matches: &mut Matches, identity: &Identity, against: Against<
         matches.keep(anchor, old);
         return;
     }
-    let own = identity.names().enumerate().find_map(|(at, name)| {
-        // A name that is another identity's own anchor is that one's.
-        let free = at == 0 || !(against.taken)(name);
-        ours(name).filter(|_| free)
-    });
-    match own.map(|own| against.held(own)).as_deref() {
+    // A name that is another identity's own anchor is that one's.
+    let free = |name: &&Anchor| *name == anchor || !(against.taken)(name);
+    let bearing = |name: &Anchor| ours(name).filter(|_| free(&name));
+    let several = several(identity, &bearing);
+    let own = several.or_else(|| identity.names().find_map(bearing));
+    match own.map(|own| by_id(against.held(own))).as_deref() {
         Some([held]) if held.object.class == identity.class => {
             let found = Found::Ours(held.clone());
             matches.found.insert(anchor.clone(), found);
         }
         Some(objects) => {
+            let joined = if identity.joined.is_empty() {
+                ""
+            } else {
+                " or an entry that is joined to it"
+            };
             let message = format!(
-                "{} bear our mark for {anchor}: leave only one {} that does",
+                "{} bear our mark for {anchor}{joined}: leave only one {} that does",
                 list(objects),
                 identity.class.as_str()
             );
@@ -125,6 +132,23 @@ pub(crate) fn find(matches: &mut Matches, identity: &Identity, against: Against<
             }
         }
     }
+}
+
+/// Each of several entries of one identity has brought an object of its own: all of them.
+fn several(identity: &Identity, bearing: &dyn Fn(&Anchor) -> Option<Vec<u32>>) -> Option<Vec<u32>> {
+    if identity.joined.is_empty() {
+        return None;
+    }
+    let own = [&identity.anchor].into_iter().chain(&identity.alternate);
+    let all = own.chain(&identity.joined).filter_map(bearing).flatten();
+    let all: BTreeSet<u32> = all.collect();
+    (all.len() > 1).then(|| all.into_iter().collect())
+}
+
+/// So that a message does not depend on the order of reads.
+fn by_id(mut objects: Vec<Rc<Held>>) -> Vec<Rc<Held>> {
+    objects.sort_by(|a, b| a.object.id.cmp(&b.object.id));
+    objects
 }
 
 impl Matches {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     anchor::Anchor,
     drift::Touch,
+    parting::Partings,
     reason::Reason,
     target::Value,
     target_view::{DIGEST, Kept},
@@ -25,10 +26,14 @@ pub struct Memory {
     pub(crate) resolved: BTreeMap<String, BTreeMap<String, Resolution>>,
     /// By connector: anchors of our objects at the target that it no longer has.
     pub(crate) absences: BTreeMap<String, BTreeMap<Anchor, Absence>>,
+    /// Entries that were joined to others and are no longer read.
+    pub(crate) partings: Partings,
     /// New anchor of an entry → the anchor that its object was made with.
     pub(crate) anchor_changes: BTreeMap<Anchor, Anchor>,
     /// Whose disable was sent and not reported done: sign-in may be blocked already and the sessions still live.
     pub(crate) disabling: BTreeSet<Anchor>,
+    /// Operations are under way. Found so at a start, what the target then tells may be our own doing.
+    pub(crate) sending: bool,
     /// By anchor and attribute.
     pub(crate) rewritten: BTreeMap<Anchor, BTreeMap<String, Rewritten>>,
     /// Since when an object is in quarantine, by [`crate::quarantine::Quarantined::key`].
@@ -110,8 +115,5 @@ impl Memory {
 
 /// One text for all spellings of what was written.
 pub(crate) fn canonical(written: &Written) -> String {
-    match written {
-        Written::Dn(dn) => dn.to_string(),
-        Written::Guid(guid) => format!("<GUID={guid}>"),
-    }
+    written.to_string()
 }

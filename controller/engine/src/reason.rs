@@ -76,6 +76,7 @@ reasons! {
     AnchorMissing Quarantine "The entry has no usable source anchor." "Give the account the right to read the anchor attribute, or give the entry a value.";
     AnchorNotUnique Quarantine "Two entries have the same source anchor." "Give one of them another value.";
     AnchorChanged Quarantine "The entry's anchor is not the one its object was made with." "Put the old value back.";
+    JoinAmbiguous Quarantine "Several entries of one connector are joined to one identity, so that nobody can tell which is meant." "Correct the value by which they are joined in all but one, or join by an attribute that is unique.";
     InvalidDN Quarantine "The entry's DN cannot be parsed." "Rename the entry.";
     InvalidUTF8 Quarantine "An attribute that a mapping reads is not valid UTF-8." "Correct the attribute that the message names.";
     ExpressionFailed Quarantine "A mapping or `when` expression failed on this object." "Correct the expression, or the value it fails on.";

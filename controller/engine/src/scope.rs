@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
+
 use crate::{
     anchor::Anchor,
     configuration::{Include, Scope},
@@ -51,6 +53,27 @@ struct Membership {
     /// It and the groups in it.
     groups: HashSet<u32>,
     members: HashSet<u32>,
+}
+
+/// What a scope says of an entry. Positions are those in the lists of the scope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// By this inclusion.
+    Taken(usize),
+    OtherClass,
+    NotIncluded,
+    Excluded(usize),
+    ExcludedByDefault(&'static str),
+    Filtered,
+    WhenFalse,
+    WhenFailed(String),
+}
+
+/// One of the two lists of rules of a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RuleList {
+    Include,
+    Exclude,
 }
 
 /// Entries whose part in a scope may be another one than before.
@@ -210,7 +233,7 @@ impl Decided {
         Concerned::Some(concerned)
     }
 
-    /// Whether the scope takes an entry of a class.
+    /// Whether the scope takes an entry of a class, as of a time.
     ///
     /// # Errors
     /// What the `when` expression failed with.
@@ -221,19 +244,76 @@ impl Decided {
         dn: &Dn,
         entry: &Entry,
         class: Class,
+        now: Timestamp,
     ) -> Result<bool, String> {
-        let holds = |rules: &[Option<Rule>]| {
-            let mut settled = rules.iter().flatten();
-            settled.any(|rule| rule.holds(slot, dn))
+        match self.judge(scope, slot, dn, entry, class, now) {
+            Verdict::Taken(_) => Ok(true),
+            Verdict::WhenFailed(message) => Err(message),
+            _ => Ok(false),
+        }
+    }
+
+    /// What the scope says of an entry of a class: the first thing that keeps it out, or the rule that takes it in.
+    pub(crate) fn judge(
+        &self,
+        scope: &Scope,
+        slot: u32,
+        dn: &Dn,
+        entry: &Entry,
+        class: Class,
+        now: Timestamp,
+    ) -> Verdict {
+        let holding = |rules: &[Option<Rule>]| {
+            let holds = |rule: &Option<Rule>| rule.as_ref().is_some_and(|it| it.holds(slot, dn));
+            rules.iter().position(holds)
         };
-        let in_rules = scope.classes.contains(&class)
-            && holds(&self.include)
-            && !holds(&self.exclude)
-            && default_exclusion(entry).is_none()
-            && (scope.filter.as_ref()).is_none_or(|filter| filter.matches(entry));
-        match scope.when.get(&class) {
-            Some(when) if in_rules => when.holds(entry).map_err(|error| error.to_string()),
-            _ => Ok(in_rules),
+        if !scope.classes.contains(&class) {
+            return Verdict::OtherClass;
+        }
+        let Some(taken) = holding(&self.include) else {
+            return Verdict::NotIncluded;
+        };
+        if let Some(at) = holding(&self.exclude) {
+            return Verdict::Excluded(at);
+        }
+        if let Some(rule) = default_exclusion(entry) {
+            return Verdict::ExcludedByDefault(rule);
+        }
+        if (scope.filter.as_ref()).is_some_and(|filter| !filter.matches(entry)) {
+            return Verdict::Filtered;
+        }
+        match scope.when.get(&class).map(|when| when.holds(entry, now)) {
+            None | Some(Ok(true)) => Verdict::Taken(taken),
+            Some(Ok(false)) => Verdict::WhenFalse,
+            Some(Err(error)) => Verdict::WhenFailed(error.to_string()),
+        }
+    }
+
+    /// The groups by way of which an entry is a member by the rule at this position of a list.
+    pub(crate) fn by_way_of(
+        &self,
+        list: RuleList,
+        at: usize,
+        slot: u32,
+        spaces: &Spaces,
+    ) -> Vec<u32> {
+        let Some(Some(Rule::Members(membership))) = self.rules(list).get(at) else {
+            return Vec::new();
+        };
+        let mut groups = spaces.referrers(slot);
+        groups.retain(|group| membership.groups.contains(group));
+        groups
+    }
+
+    /// Whether the rule at this position of a list could be looked up.
+    pub(crate) fn is_settled(&self, list: RuleList, at: usize) -> bool {
+        self.rules(list).get(at).is_some_and(Option::is_some)
+    }
+
+    fn rules(&self, list: RuleList) -> &[Option<Rule>] {
+        match list {
+            RuleList::Include => &self.include,
+            RuleList::Exclude => &self.exclude,
         }
     }
 }

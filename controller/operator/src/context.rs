@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use plumbline_cloud::RequestObserver;
 use plumbline_crds::{DirectorySync, Mode};
+use plumbline_engine::explain::Question;
 
 use crate::{host::Host, store::Store, telemetry::metrics::Metrics, world_file::Recorder};
 
@@ -17,6 +18,8 @@ pub struct Context {
     pub observer: Arc<dyn RequestObserver>,
     /// Keeps what is read, for plans elsewhere.
     pub record: Option<Recorder>,
+    /// The object that every plan is asked about.
+    pub question: Option<Question>,
     /// Overrides the mode of every DirectorySync.
     mode: Option<Mode>,
 }
@@ -35,6 +38,7 @@ impl Context {
             metrics,
             observer,
             record: None,
+            question: None,
             mode,
         }
     }
@@ -43,6 +47,12 @@ impl Context {
     #[must_use]
     pub fn recorded(self, record: Option<Recorder>) -> Self {
         Self { record, ..self }
+    }
+
+    /// Has every plan asked about one object: see [`crate::directory_sync::Report::explanations`].
+    #[must_use]
+    pub fn asked(self, question: Option<Question>) -> Self {
+        Self { question, ..self }
     }
 
     /// The mode in which a sync runs here.

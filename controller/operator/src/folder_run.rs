@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use plumbline_crds::Mode;
+use plumbline_engine::explain::Question;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,7 @@ use crate::{
 #[derive(Debug)]
 pub struct FolderRun {
     pub host: Arc<Folder>,
+    pub metrics: Arc<Metrics>,
     reports: watch::Receiver<BTreeMap<Key, Report>>,
     task: JoinHandle<()>,
 }
@@ -38,21 +40,44 @@ impl FolderRun {
         record: Option<Recorder>,
         stop: CancellationToken,
     ) -> Self {
+        Self::begin(manifests, secrets, store, mode, stop, |context| {
+            context.recorded(record)
+        })
+    }
+
+    /// Starts the workers for a look at what there is: every DirectorySync plans and writes nothing, and the state folder, which is
+    /// another process's, is only read. Every plan is asked the question.
+    pub fn look(
+        manifests: Manifests,
+        secrets: Option<PathBuf>,
+        state: Option<PathBuf>,
+        question: Option<Question>,
+        stop: CancellationToken,
+    ) -> Self {
+        let (state, mode) = (Store::read_only(state), Some(Mode::Plan));
+        Self::begin(manifests, secrets, state, mode, stop, |context| {
+            context.asked(question)
+        })
+    }
+
+    fn begin(
+        manifests: Manifests,
+        secrets: Option<PathBuf>,
+        state: Store,
+        mode: Option<Mode>,
+        stop: CancellationToken,
+        finish: impl FnOnce(Context) -> Context,
+    ) -> Self {
         let host = Arc::new(Folder::new(manifests, secrets));
         let metrics = Arc::new(Metrics::default());
         let observer = Arc::new(TargetRequests(metrics.clone()));
-        let context = Context::new(
-            host.clone(),
-            store,
-            metrics,
-            observer,
-            mode,
-        );
-        let runtime = Runtime::new(Arc::new(context.recorded(record)));
+        let context = Context::new(host.clone(), state, metrics.clone(), observer, mode);
+        let runtime = Runtime::new(Arc::new(finish(context)));
         let reports = runtime.reports();
         let task = tokio::spawn(runtime.run(host.worlds(), stop));
         Self {
             host,
+            metrics,
             reports,
             task,
         }

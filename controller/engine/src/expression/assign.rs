@@ -12,7 +12,7 @@ use super::{
     Assigned, EvaluationError,
     environment::{KEEP, Keep},
     function,
-    record::attribute,
+    record::{Access, attribute},
 };
 use crate::target::Value;
 
@@ -83,6 +83,11 @@ const SAFE_MESSAGES: &[&str] = &[
 pub(super) fn failure(error: &ExecutionError) -> EvaluationError {
     let text = match error {
         ExecutionError::UndeclaredReference(name) => match attribute(name) {
+            Some((Access::Expired, attribute)) => {
+                return EvaluationError::NotATime {
+                    attribute: attribute.to_owned(),
+                };
+            }
             Some((_, attribute)) => {
                 return EvaluationError::InvalidUtf8 {
                     attribute: attribute.to_owned(),

@@ -120,6 +120,8 @@ impl ExpressionError {
 pub(super) struct Checked {
     pub(super) expression: IdedExpr,
     pub(super) attributes: BTreeSet<String>,
+    /// Those of them whose time is compared with now.
+    pub(super) timed: BTreeSet<String>,
 }
 
 pub(super) fn check(source: &str, class: Class) -> Result<Checked> {
@@ -158,6 +160,7 @@ fn parse_and_check(source: &str, class: Class) -> Result<Checked> {
         info: &info,
         source,
         attributes: BTreeSet::new(),
+        timed: BTreeSet::new(),
         variables: Vec::new(),
         nodes: 0,
         depth: 0,
@@ -166,6 +169,7 @@ fn parse_and_check(source: &str, class: Class) -> Result<Checked> {
     checker.node(&mut expression)?;
     Ok(Checked {
         attributes: checker.attributes,
+        timed: checker.timed,
         expression,
     })
 }
@@ -195,6 +199,7 @@ struct Checker<'a> {
     info: &'a SourceInfo,
     source: &'a str,
     attributes: BTreeSet<String>,
+    timed: BTreeSet<String>,
     /// Variables of the loops around.
     variables: Vec<String>,
     nodes: usize,
@@ -326,6 +331,9 @@ impl Checker<'_> {
         }
         let name = name.to_ascii_lowercase();
         let variable = variable(access, &name);
+        if access == Access::Expired {
+            self.timed.insert(name.clone());
+        }
         self.attributes.insert(name);
         Ok(Expr::Ident(variable))
     }
@@ -368,6 +376,7 @@ impl Checker<'_> {
             match (call.func_name.as_str(), call.args.as_slice()) {
                 ("values", [index]) => return self.named(id, Access::All, index).map(Some),
                 ("keep", []) => return Ok(Some(Expr::Ident(KEEP.to_owned()))),
+                ("expired", [time]) => return self.expired(time).map(Some),
                 _ => {}
             }
         }
@@ -387,6 +396,28 @@ impl Checker<'_> {
         }
         let hint = "a name in quotation marks is needed, so that it is known what to read";
         self.fail(name.id, ExpressionProblem::Computed, Some(hint.to_owned()))
+    }
+
+    /// An attribute whose time is compared with now: named outright, so that it is known when to look again.
+    fn expired(&mut self, time: &IdedExpr) -> Result<Expr> {
+        match &time.expr {
+            Expr::Select(select) if !select.test && self.is_entry(&select.operand) => {
+                return self.attribute(time.id, Access::Expired, &select.field);
+            }
+            Expr::Call(call) if call.func_name == operators::INDEX => {
+                if let [operand, index] = call.args.as_slice()
+                    && self.is_entry(operand)
+                {
+                    return self.named(time.id, Access::Expired, index);
+                }
+            }
+            _ => {}
+        }
+        let hint = format!(
+            "write it as in `expired({}.accountExpires)`",
+            self.class.as_str()
+        );
+        self.fail(time.id, ExpressionProblem::Computed, Some(hint))
     }
 
     fn signature(&self, id: u64, call: &CallExpr) -> Result<()> {

@@ -149,7 +149,7 @@ impl<'a> Meter<'a> {
         let values = self.entry.attributes.get(attribute);
         let longest = float(values.iter().map(Vec::len).max().unwrap_or_default());
         match access {
-            Access::Presence => Bound::Other(1.0),
+            Access::Presence | Access::Expired => Bound::Other(1.0),
             Access::Text => Bound::Text(longest),
             Access::All => Bound::List(float(values.len()), Box::new(Bound::Text(longest))),
         }

@@ -68,6 +68,12 @@ pub(crate) const FUNCTIONS: &[Function] = &[
         "whether the number in the text has all bits of the mask; false for `''`",
     ),
     function(
+        "expired",
+        (1, 1),
+        "expired(user.accountExpires)",
+        "whether the time in the attribute has come: an interval of Active Directory, a GeneralizedTime or a number of days since 1970; false for `''` and for what never expires",
+    ),
+    function(
         "mailNickname",
         (1, 1),
         "mailNickname(text)",
@@ -191,7 +197,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     ),
 ];
 
-/// Adds what CEL does not have. `values` and `keep` are resolved when compiling.
+/// Adds what CEL does not have. `values`, `keep` and `expired` are resolved when compiling.
 pub(super) fn declare(environment: &mut Env) -> Result<(), DeclarationError> {
     cel::add_overload!(environment, fn bits: (CelString, CelInt) -> Result<CelBool>)?;
     cel::add_overload!(environment, fn mail_nickname: (CelString) -> CelString, name = "mailNickname")?;

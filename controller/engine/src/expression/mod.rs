@@ -7,6 +7,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use cel::{Context, IdedExpr, Value as CelValue};
+use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::{
@@ -20,6 +21,7 @@ mod cost;
 mod environment;
 pub(crate) mod function;
 mod record;
+mod time;
 
 pub use check::{ExpressionError, ExpressionProblem};
 use record::{Record, text};
@@ -33,6 +35,7 @@ pub struct Expression {
     form: Form,
     /// In lower case.
     attributes: BTreeSet<String>,
+    timed: BTreeSet<String>,
 }
 
 enum Form {
@@ -64,6 +67,8 @@ pub enum Assigned {
 pub enum EvaluationError {
     #[error("the attribute `{attribute}` is not valid UTF-8")]
     InvalidUtf8 { attribute: String },
+    #[error("the attribute `{attribute}` holds no time that `expired` knows")]
+    NotATime { attribute: String },
     #[error("the expression gives a {found}, a bool is needed; compare with something")]
     NotBoolean { found: String },
     #[error(
@@ -94,6 +99,7 @@ impl Expression {
             source: source.into(),
             form,
             attributes: checked.attributes,
+            timed: checked.timed,
         })
     }
 
@@ -118,18 +124,25 @@ impl Expression {
         }
     }
 
-    /// The truth of a condition.
-    pub fn holds(&self, entry: &Entry) -> Result<bool, EvaluationError> {
+    /// When the expression may next give another result for the same entry, because a time in it comes (`expired(…)`).
+    pub fn changes_at(&self, entry: &Entry, now: Timestamp) -> Option<Timestamp> {
+        let texts = self.timed.iter().map(|name| text(entry, name));
+        let moments = texts.filter_map(|text| time::moment(text.ok()?).ok()?);
+        moments.filter(|moment| *moment > now).min()
+    }
+
+    /// The truth of a condition, as of a time.
+    pub fn holds(&self, entry: &Entry, now: Timestamp) -> Result<bool, EvaluationError> {
         match &self.form {
             Form::FirstOf(_) => Err(EvaluationError::NotBoolean {
                 found: "string".to_owned(),
             }),
-            Form::Program(program) => program.run(entry, assign::truth),
+            Form::Program(program) => program.run(entry, now, assign::truth),
         }
     }
 
-    /// The value for a target attribute.
-    pub fn evaluate(&self, entry: &Entry) -> Result<Assigned, EvaluationError> {
+    /// The value for a target attribute, as of a time.
+    pub fn evaluate(&self, entry: &Entry, now: Timestamp) -> Result<Assigned, EvaluationError> {
         match &self.form {
             Form::FirstOf(names) => {
                 let first = names
@@ -143,7 +156,7 @@ impl Expression {
                     None => Assigned::Clear,
                 })
             }
-            Form::Program(program) => program.run(entry, assign::assigned),
+            Form::Program(program) => program.run(entry, now, assign::assigned),
         }
     }
 }
@@ -152,12 +165,13 @@ impl Program {
     fn run<T>(
         &self,
         entry: &Entry,
+        now: Timestamp,
         read: fn(&dyn cel::common::value::Val) -> Result<T, EvaluationError>,
     ) -> Result<T, EvaluationError> {
         if self.costly && cost::exceeds(&self.expression, entry) {
             return Err(EvaluationError::TooCostly);
         }
-        let record = Record(entry);
+        let record = Record(entry, now);
         let mut scope = self.environment.new_inner_scope();
         scope.set_variable_resolver(&record);
         match CelValue::resolve_val(&self.expression, &scope) {

@@ -1,7 +1,7 @@
 //! An entry as the variables of an expression.
 //!
 //! Compiling turns every way of naming an attribute into one variable: `=x` its text, `?x` whether it is there, `*x` all its
-//! values, with the name in lower case. No name that people can write starts so, hence none can be shadowed.
+//! values, `!x` whether its time has come, with the name in lower case. No name that people can write starts so, hence none can be shadowed.
 
 use cel::{
     common::{
@@ -12,7 +12,9 @@ use cel::{
     context::VariableResolver,
 };
 
-use super::EvaluationError;
+use jiff::Timestamp;
+
+use super::{EvaluationError, time};
 use crate::entry::Entry;
 
 /// How an expression looks at an attribute.
@@ -21,6 +23,7 @@ pub(super) enum Access {
     Text,
     Presence,
     All,
+    Expired,
 }
 
 /// The variable for an attribute.
@@ -29,6 +32,7 @@ pub(super) fn variable(access: Access, attribute: &str) -> String {
         Access::Text => '=',
         Access::Presence => '?',
         Access::All => '*',
+        Access::Expired => '!',
     };
     format!("{sign}{attribute}")
 }
@@ -40,6 +44,7 @@ pub(super) fn attribute(variable: &str) -> Option<(Access, &str)> {
         '=' => Access::Text,
         '?' => Access::Presence,
         '*' => Access::All,
+        '!' => Access::Expired,
         _ => return None,
     };
     Some((access, chars.as_str()))
@@ -87,11 +92,12 @@ pub(super) fn text<'a>(entry: &'a Entry, attribute: &str) -> Result<&'a str, Eva
     })
 }
 
+/// An entry as of a time.
 #[derive(Debug)]
-pub(super) struct Record<'a>(pub(super) &'a Entry);
+pub(super) struct Record<'a>(pub(super) &'a Entry, pub(super) Timestamp);
 
 impl VariableResolver for Record<'_> {
-    /// `None` for a value that is no UTF-8; the error then names the variable ([`super::assign::failure`]).
+    /// `None` for a value that is no UTF-8 or no time; the error then names the variable ([`super::assign::failure`]).
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let (access, attribute) = attribute(name)?;
         match access {
@@ -101,6 +107,11 @@ impl VariableResolver for Record<'_> {
             Access::Presence => {
                 let present = !self.0.attributes.get(attribute).is_empty();
                 Some(CowVal::owned(CelBool::from(present)))
+            }
+            Access::Expired => {
+                let moment = time::moment(text(self.0, attribute).ok()?).ok()?;
+                let come = moment.is_some_and(|moment| moment <= self.1);
+                Some(CowVal::owned(CelBool::from(come)))
             }
             Access::All => {
                 let mut texts = self

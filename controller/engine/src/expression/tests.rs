@@ -29,6 +29,8 @@ fn person() -> Entry {
     }
 }
 
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
 fn compile(source: &str) -> Expression {
     Expression::compile(source, Class::User).unwrap_or_else(|error| panic!("{source}: {error}"))
 }
@@ -131,7 +133,7 @@ fn expressions_mean_what_the_reference_says() {
         ("true || user.binary == ''", flag(true)),
     ] {
         assert_eq!(
-            compile(source).evaluate(&person()),
+            compile(source).evaluate(&person(), NOW),
             Ok(expected),
             "{source}"
         );
@@ -261,7 +263,7 @@ fn the_deepest_expressions_fit_on_half_of_a_thread_of_two_mebibytes() {
             for source in sources {
                 assert!(source.len() > 40, "{source}");
                 // A stack that is too small ends the process.
-                let _ = compile(&source).evaluate(&person());
+                let _ = compile(&source).evaluate(&person(), NOW);
             }
         });
     assert!(thread.is_ok_and(|thread| thread.join().is_ok()));
@@ -302,7 +304,7 @@ fn a_failure_while_evaluating_is_an_error_that_shows_no_value() {
         ),
     ] {
         assert_eq!(
-            compile(source).evaluate(&person()),
+            compile(source).evaluate(&person(), NOW),
             Err(expected),
             "{source}"
         );
@@ -315,7 +317,7 @@ fn a_failure_while_evaluating_is_an_error_that_shows_no_value() {
         "int(user.mail) == 1",
     ] {
         let error = compile(source)
-            .evaluate(&person())
+            .evaluate(&person(), NOW)
             .map_err(|error| error.to_string());
         assert!(
             error
@@ -334,15 +336,19 @@ fn a_failure_while_evaluating_is_an_error_that_shows_no_value() {
         let found = EvaluationError::NotAssignable {
             found: found.to_owned(),
         };
-        assert_eq!(compile(source).evaluate(&person()), Err(found), "{source}");
+        assert_eq!(
+            compile(source).evaluate(&person(), NOW),
+            Err(found),
+            "{source}"
+        );
     }
 }
 
 #[test]
 fn a_condition_is_a_bool_and_nothing_else() {
-    assert_eq!(compile("user.c == 'de'").holds(&person()), Ok(true));
+    assert_eq!(compile("user.c == 'de'").holds(&person(), NOW), Ok(true));
     assert_eq!(
-        compile("!user.extensionAttribute10.startsWith('nosync')").holds(&person()),
+        compile("!user.extensionAttribute10.startsWith('nosync')").holds(&person(), NOW),
         Ok(true)
     );
     for (source, found) in [
@@ -354,7 +360,11 @@ fn a_condition_is_a_bool_and_nothing_else() {
         let found = EvaluationError::NotBoolean {
             found: found.to_owned(),
         };
-        assert_eq!(compile(source).holds(&person()), Err(found), "{source}");
+        assert_eq!(
+            compile(source).holds(&person(), NOW),
+            Err(found),
+            "{source}"
+        );
     }
 }
 
@@ -388,7 +398,7 @@ fn an_expression_that_explodes_is_stopped_before_it_runs() {
         ),
     ] {
         assert_eq!(
-            compile(&source).evaluate(&person()),
+            compile(&source).evaluate(&person(), NOW),
             Err(EvaluationError::TooCostly),
             "{source}"
         );
@@ -433,8 +443,8 @@ fn what_needs_no_interpreter_gives_the_same_as_the_interpreter() {
         assert!(matches!(fast.form, Form::FirstOf(_)), "{source}");
         assert!(matches!(slow.form, Form::Program(_)), "{interpreted}");
         assert_eq!(
-            fast.evaluate(&person()),
-            slow.evaluate(&person()),
+            fast.evaluate(&person(), NOW),
+            slow.evaluate(&person(), NOW),
             "{source}"
         );
     }
@@ -458,7 +468,7 @@ fn a_loop_over_a_large_group_is_affordable() {
         ..person()
     };
     let expression = compile("values('member').exists(m, m.startsWith('cn=member 19999,'))");
-    assert_eq!(expression.holds(&entry), Ok(true));
+    assert_eq!(expression.holds(&entry, NOW), Ok(true));
 }
 
 /// A text, and steps that make it grow.
@@ -490,7 +500,7 @@ proptest! {
     #[test]
     fn what_an_expression_gives_is_never_more_than_its_bound(source in growing()) {
         let expression = compile(&source);
-        if let (Ok(Assigned::Set(Value::Text(text))), Form::Program(program)) = (expression.evaluate(&person()), &expression.form) {
+        if let (Ok(Assigned::Set(Value::Text(text))), Form::Program(program)) = (expression.evaluate(&person(), NOW), &expression.form) {
             let bound = cost::work(&program.expression, &person());
             let length = u32::try_from(text.len()).map_or(f64::MAX, f64::from);
             prop_assert!(length <= bound, "{} gives {} bytes, bound {}", source, length, bound);
@@ -567,8 +577,8 @@ proptest! {
         for source in [text, near] {
             match Expression::compile(&source, Class::User) {
                 Ok(expression) => {
-                    let _ = expression.evaluate(&person());
-                    let _ = expression.holds(&person());
+                    let _ = expression.evaluate(&person(), NOW);
+                    let _ = expression.holds(&person(), NOW);
                 }
                 Err(error) => prop_assert!(error.line >= 1 && error.column >= 1),
             }

@@ -13,7 +13,12 @@ use crate::entry::Entry;
 mod evaluate;
 mod parse;
 mod syntax;
-mod time;
+pub(crate) mod time;
+
+/// The form under which two values of an attribute are equal: text without regard to case, SIDs and GUIDs by their bytes.
+pub(crate) fn comparable(attribute: &str, value: &[u8]) -> Option<Vec<u8>> {
+    syntax::Syntax::of(attribute).normal(value)
+}
 
 /// A filter that can be decided.
 #[derive(Clone, Debug, PartialEq, Eq)]

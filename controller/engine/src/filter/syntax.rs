@@ -3,6 +3,7 @@
 use crate::{
     dn::{Dn, guid_bytes},
     fold::fold,
+    sid::sid_bytes,
 };
 
 /// What an attribute's values are.
@@ -54,7 +55,7 @@ impl Syntax {
     pub(super) fn of(attribute: &str) -> Self {
         match attribute {
             "objectguid" | "ms-ds-consistencyguid" | "msexchmailboxguid" => Self::Guid,
-            "objectsid" | "sidhistory" | "tokengroups" => Self::Sid,
+            "objectsid" | "sidhistory" | "tokengroups" | "msexchmasteraccountsid" => Self::Sid,
             "objectcategory" => Self::Category,
             _ if NAMES.contains(&attribute) => Self::Name,
             _ if BYTES.contains(&attribute) => Self::Bytes,
@@ -95,41 +96,5 @@ pub(super) fn category_of_class(class: &str) -> String {
         "user" | "contact" | "organizationalperson" | "inetorgperson" => "person".to_owned(),
         "organizationalunit" => "organizational-unit".to_owned(),
         other => other.to_owned(),
-    }
-}
-
-/// `S-1-5-…` as bytes ([MS-DTYP] 2.4.2.2).
-fn sid_bytes(text: &str) -> Option<Vec<u8>> {
-    let mut numbers = text
-        .strip_prefix("S-1-")
-        .or_else(|| text.strip_prefix("s-1-"))?
-        .split('-');
-    let authority: u64 = numbers.next()?.parse().ok()?;
-    let parts = numbers
-        .map(|number| number.parse::<u32>().ok())
-        .collect::<Option<Vec<_>>>()?;
-    let count = u8::try_from(parts.len())
-        .ok()
-        .filter(|count| *count <= 15)?;
-    let mut bytes = vec![1, count];
-    bytes.extend(authority.to_be_bytes().get(2..)?);
-    bytes.extend(parts.iter().flat_map(|part| part.to_le_bytes()));
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_printed_sid_is_its_bytes() {
-        // BUILTIN\Administrators: S-1-5-32-544.
-        assert_eq!(
-            sid_bytes("S-1-5-32-544"),
-            Some(vec![1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0])
-        );
-        for wrong in ["S-1-", "S-2-5-32", "S-1-5-x", "", "S-1-5-99999999999"] {
-            assert_eq!(sid_bytes(wrong), None, "{wrong}");
-        }
     }
 }

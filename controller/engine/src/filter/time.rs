@@ -3,7 +3,7 @@
 use jiff::civil::DateTime;
 
 /// Nanoseconds since 1970; `None` when the text is no GeneralizedTime with a zone.
-pub(super) fn instant(text: &str) -> Option<i128> {
+pub(crate) fn instant(text: &str) -> Option<i128> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (date, rest) = text.split_at_checked(digits)?;

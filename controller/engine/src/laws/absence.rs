@@ -23,7 +23,7 @@ struct World {
 impl World {
     fn new(tombstones: bool) -> Self {
         let mut world = Self {
-            directory: Directory::new(false, tombstones),
+            directory: Directory::new(false, tombstones, 0),
             model: Model::new(),
             engine: Engine::new(scopes(0), Memory::default()),
             now: Timestamp::from_second(1_800_000_000).unwrap(),

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Event, OWNER,
+    explained::misexplained,
     source::{Directory, anchor, group_anchor},
     target::{CAPABILITIES, Model},
 };
@@ -38,6 +39,8 @@ pub(super) enum Law {
     Evidence,
     Guard,
     Quarantine,
+    /// What is explained is what is planned.
+    Explained,
 }
 
 const CONFIRM: SignedDuration = SignedDuration::from_mins(15);
@@ -57,6 +60,8 @@ pub(super) struct Runner {
     cut: bool,
     /// This process has read everything once.
     read: bool,
+    /// Every object is explained after every plan.
+    pub(super) explains: bool,
     pub(super) broken: Vec<(Law, String)>,
 }
 
@@ -86,6 +91,7 @@ impl Runner {
             silence: BTreeMap::new(),
             cut: false,
             read: false,
+            explains: false,
             broken: Vec::new(),
         }
     }
@@ -231,6 +237,10 @@ impl Runner {
 
     fn check(&mut self, plan: &Plan) {
         let mut broken = Vec::new();
+        if self.explains {
+            let text = misexplained(&self.engine, plan);
+            broken.extend(text.map(|text| (Law::Explained, text)));
+        }
         if !plan
             .operations
             .is_sorted_by_key(|operation| operation.change.lane())
@@ -569,6 +579,7 @@ pub(super) fn configuration(
     let limit = limit(tight);
     Configuration {
         drift: crate::drift::DriftPolicy::Correct,
+        joins: None,
         owner: OWNER.to_owned(),
         connectors: vec![ConnectorSettings {
             name: "ldap".to_owned(),

@@ -2,6 +2,8 @@
 //!
 //! After every delta that came to its end, the desired objects, the plan and its digest are those of a new engine with the same
 //! memory that read the same directory and target once, completely. What differs is only since when an absence is known.
+//!
+//! The same with two directories whose people are joined by their addresses or by a number.
 
 use std::{
     cell::RefCell,
@@ -17,11 +19,11 @@ use proptest::{
 
 use super::{
     check::configuration,
-    feed::{Directory, GROUPS, PEOPLE, UNITS},
+    feed::{Directory, FOREIGN, GROUPS, PEOPLE, SECOND, START, UNITS},
     target::Model,
 };
 use crate::{
-    configuration::{Configuration, Include, Scope},
+    configuration::{Configuration, ConnectorSettings, Include, JoinRule, Joins, Scope},
     dn::Written,
     engine::Engine,
     entry::Class,
@@ -43,6 +45,7 @@ enum Event {
     Mail(u8, u8),
     Department(u8, Option<u8>),
     Lock(u8, bool),
+    Expire(u8, Option<u8>),
     Break(u8, bool),
     Move(u8, usize),
     /// Out of the base, or back.
@@ -60,6 +63,8 @@ enum Event {
     Drift(usize),
     Foreign(u8),
     Configure(u8),
+    /// Somebody of the other forest is a member, or is no more.
+    Foreigner(usize, u8, bool),
     Wait,
 }
 
@@ -84,6 +89,17 @@ enum Restart {
     Earlier { memory: bool },
 }
 
+/// Everything is read, and the plan is carried out.
+const FIRST: Read = Read {
+    complete: true,
+    cut: None,
+    order: 0,
+    list: false,
+    apply: true,
+    refuse: false,
+    restart: None,
+};
+
 fn event() -> impl Strategy<Value = Event> {
     let person = || 0..PEOPLE;
     let unit = || 0..UNITS.len();
@@ -93,6 +109,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (person(), person()).prop_map(|(p, mail)| Event::Mail(p, mail)),
         3 => (person(), proptest::option::of(0..4_u8)).prop_map(|(p, to)| Event::Department(p, to)),
         1 => (person(), any::<bool>()).prop_map(|(p, locked)| Event::Lock(p, locked)),
+        2 => (person(), proptest::option::of(0..6_u8)).prop_map(|(p, at)| Event::Expire(p, at)),
         2 => (person(), any::<bool>()).prop_map(|(p, broken)| Event::Break(p, broken)),
         4 => (person(), unit()).prop_map(|(p, unit)| Event::Move(p, unit)),
         2 => (person(), any::<bool>()).prop_map(|(p, hidden)| Event::Hide(p, hidden)),
@@ -110,6 +127,16 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (0..4_u8).prop_map(Event::Configure),
         1 => Just(Event::Wait),
     ]
+}
+
+/// What happens, and in which of two directories.
+fn event_in_two() -> impl Strategy<Value = (usize, Event)> {
+    let foreigner = (0..usize::from(GROUPS), 0..PEOPLE, any::<bool>());
+    let event = prop_oneof![
+        12 => event(),
+        2 => foreigner.prop_map(|(group, who, is)| Event::Foreigner(group, who, is)),
+    ];
+    (0..2_usize, event)
 }
 
 fn read() -> impl Strategy<Value = Read> {
@@ -139,18 +166,30 @@ fn read() -> impl Strategy<Value = Read> {
         )
 }
 
-/// Links follow their entry; tombstones can be read; cycles of events and a read each.
-type Case = (bool, bool, u8, Vec<(Vec<Event>, Read)>);
+/// Links follow their entry; tombstones can be read; the configuration; cycles of events in one of the directories and a read each.
+type Case = (bool, bool, u8, Vec<(Vec<(usize, Event)>, Read)>);
 
 fn case() -> impl Strategy<Value = Case> {
-    let cycle = (vec(event(), 1..4), read());
+    let cycle = (vec(event().prop_map(|event| (0, event)), 1..4), read());
     (any::<bool>(), any::<bool>(), 0..4_u8, vec(cycle, 1..5))
 }
+
+/// Two directories; configurations from [`JOINED`] on.
+fn case_of_two() -> impl Strategy<Value = Case> {
+    let cycle = (vec(event_in_two(), 1..5), read());
+    let kind = JOINED..JOINED + 3;
+    (any::<bool>(), any::<bool>(), kind, vec(cycle, 1..6))
+}
+
+/// Configurations with two directories: joined by the address, by a number, and not at all.
+const JOINED: u8 = 4;
+const CONNECTORS: [&str; 2] = ["ldap", "other"];
 
 /// Differences between the two engines.
 #[derive(Debug, Default)]
 struct Runner {
-    directory: Directory,
+    /// One, or two whose people are joined.
+    directories: Vec<Directory>,
     model: Model,
     engine: Option<Engine>,
     kind: u8,
@@ -220,7 +259,46 @@ impl Drop for Runner {
     }
 }
 
+/// Two directories, each with a scope of its own.
+fn two(kind: u8) -> Configuration {
+    let mut configuration = scopes(3);
+    for (at, scope) in configuration.scopes.iter_mut().enumerate() {
+        scope.connector = CONNECTORS[at].to_owned();
+    }
+    if let Some(second) = configuration.scopes.get_mut(1) {
+        let unit = Written::parse("ou=other0,dc=x").unwrap();
+        let staff = Written::parse("ou=staff0,dc=x").unwrap();
+        second.include = [unit, staff].map(Include::OrganizationalUnit).into();
+    }
+    let settings = ConnectorSettings {
+        name: CONNECTORS[1].to_owned(),
+        ..configuration.connectors[0].clone()
+    };
+    configuration.connectors.push(settings);
+    let rule = |attribute: &str| JoinRule {
+        attributes: CONNECTORS
+            .map(|name| (name.to_owned(), attribute.to_owned()))
+            .into(),
+    };
+    let rules = match kind {
+        0 => vec![rule("mail")],
+        1 => vec![rule("mail"), rule("departmentnumber")],
+        _ => return configuration,
+    };
+    configuration.joins = Some(Joins {
+        precedence: CONNECTORS.map(str::to_owned).into(),
+        first: [("department", 1), ("manager", 1)]
+            .map(|(name, at)| (name.to_owned(), vec![CONNECTORS[at].to_owned()]))
+            .into(),
+        rules,
+    });
+    configuration
+}
+
 pub(super) fn scopes(kind: u8) -> Configuration {
+    if kind >= JOINED {
+        return two(kind - JOINED);
+    }
     let mut configuration = configuration(true, true, false, &BTreeSet::new());
     let group = |at: u8| {
         let guid = super::feed::group_anchor(usize::from(at)).to_string();
@@ -233,7 +311,8 @@ pub(super) fn scopes(kind: u8) -> Configuration {
         0 => {}
         1 => {
             scope.include = vec![group(0)];
-            let when = Expression::compile("user.employeeType != 'Type 1'", Class::User).unwrap();
+            let when = "user.employeeType != 'Type 1' && !expired(user.krbPrincipalExpiration)";
+            let when = Expression::compile(when, Class::User).unwrap();
             scope.when.insert(Class::User, when);
         }
         2 => {
@@ -256,37 +335,37 @@ pub(super) fn scopes(kind: u8) -> Configuration {
 
 impl Runner {
     fn new(follows: bool, tombstones: bool, kind: u8) -> Self {
+        let forests = if kind >= JOINED {
+            &[0, SECOND][..]
+        } else {
+            &[0]
+        };
+        let directories = forests.iter();
         let mut runner = Self {
-            directory: Directory::new(follows, tombstones),
+            directories: directories
+                .map(|forest| Directory::new(follows, tombstones, *forest))
+                .collect(),
             model: Model::new(),
             engine: Some(Engine::new(compiled(kind), Memory::default())),
             kind,
-            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            now: START,
             broken: Vec::new(),
             kept: Kept::default(),
             earlier: Kept::default(),
             configured: false,
         };
-        let first = Read {
-            complete: true,
-            cut: None,
-            order: 0,
-            list: false,
-            apply: true,
-            refuse: false,
-            restart: None,
-        };
-        runner.cycle(&first);
+        runner.cycle(&FIRST);
         runner
     }
 
-    fn event(&mut self, event: &Event) {
-        let directory = &mut self.directory;
+    fn event(&mut self, (at, event): &(usize, Event)) {
+        let directory = &mut self.directories[*at];
         match event {
             Event::Rename(p) => directory.person(*p, |person| person.name += 1),
             Event::Mail(p, mail) => directory.edit(*p, |person| person.mail = *mail),
             Event::Department(p, to) => directory.edit(*p, |person| person.department = *to),
             Event::Lock(p, locked) => directory.edit(*p, |person| person.locked = *locked),
+            Event::Expire(p, at) => directory.edit(*p, |person| person.expires = *at),
             Event::Break(p, broken) => directory.edit(*p, |person| person.broken = *broken),
             Event::Move(p, unit) => directory.person(*p, |person| person.unit = *unit),
             Event::Hide(p, hidden) => directory.person(*p, |person| person.hidden = *hidden),
@@ -304,12 +383,16 @@ impl Runner {
             Event::Drift(at) => self.model.drift(*at),
             Event::Foreign(mail) => self.model.foreign(*mail),
             Event::Configure(kind) => {
-                self.kind = *kind;
+                self.kind = match self.kind {
+                    JOINED.. => JOINED + kind % 3,
+                    _ => *kind,
+                };
                 self.configured = true;
                 if let Some(engine) = &mut self.engine {
-                    engine.configure(compiled(*kind));
+                    engine.configure(compiled(self.kind));
                 }
             }
+            Event::Foreigner(group, who, is) => directory.member(*group, FOREIGN + who, *is),
             Event::Wait => self.pass(SignedDuration::from_mins(20)),
         }
     }
@@ -327,32 +410,31 @@ impl Runner {
         if let Some(restart) = read.restart {
             engine = self.restart(engine, restart);
         }
-        let events = if read.complete {
-            self.directory.complete(self.now)
-        } else {
-            self.directory.delta(self.now, read.order)
-        };
-        let whole = events.len();
-        let cut = read.cut.map(|cut| cut.min(whole - 1));
-        for event in events.into_iter().take(cut.unwrap_or(whole)) {
-            engine.import("ldap", event);
+        let mut cut = false;
+        for (at, connector) in CONNECTORS.iter().enumerate().take(self.directories.len()) {
+            let directory = &mut self.directories[at];
+            let events = if read.complete {
+                directory.complete(self.now)
+            } else {
+                directory.delta(self.now, read.order)
+            };
+            // Of two, the one or the other.
+            let of_this = self.directories.len() == 1 || usize::try_from(read.order % 2) == Ok(at);
+            let whole = events.len();
+            let taken = read.cut.filter(|_| of_this).map(|cut| cut.min(whole - 1));
+            for event in events.into_iter().take(taken.unwrap_or(whole)) {
+                engine.import(connector, event);
+            }
+            cut |= taken.is_some();
+            if taken.is_none() {
+                self.directories[at].told();
+            }
         }
         self.answer(&mut engine);
-        if cut.is_none() {
-            self.directory.told();
+        if !cut {
             self.compare(&mut engine);
-            if read.list {
-                let listings = engine.listings("ldap");
-                let listed = !listings.is_empty();
-                for (dn, cause) in listings {
-                    for event in self.directory.list(self.now, &dn, cause) {
-                        engine.import("ldap", event);
-                    }
-                    self.answer(&mut engine);
-                }
-                if listed {
-                    self.compare(&mut engine);
-                }
+            if read.list && self.list(&mut engine) {
+                self.compare(&mut engine);
             }
         }
         let plan = self.plan(&mut engine);
@@ -373,9 +455,25 @@ impl Runner {
                 };
                 engine.record(operation, &outcome, self.now);
             }
+            engine.sent();
         }
         self.kept.keep(&mut engine);
         self.engine = Some(engine);
+    }
+
+    /// Lists what the engine asks for; whether it asked for anything.
+    fn list(&mut self, engine: &mut Engine) -> bool {
+        let mut listed = false;
+        for (connector, directory) in CONNECTORS.iter().zip(&self.directories) {
+            for (dn, cause) in engine.listings(connector) {
+                listed = true;
+                for event in directory.list(self.now, &dn, cause) {
+                    engine.import(connector, event);
+                }
+            }
+        }
+        self.answer(engine);
+        listed
     }
 
     /// The process ends and another one goes on. By itself that changes nothing.
@@ -415,11 +513,13 @@ impl Runner {
 
     /// Searches for whom the engine asks.
     fn answer(&mut self, engine: &mut Engine) {
-        for doubt in engine.doubts("ldap", self.now) {
-            let (entries, sighting) = self.directory.find(doubt);
-            engine.import("ldap", Import::Batch(entries));
-            let at = self.now;
-            engine.import("ldap", Import::Evidence { sighting, at });
+        for (connector, directory) in CONNECTORS.iter().zip(&self.directories) {
+            for doubt in engine.doubts(connector, self.now) {
+                let (entries, sighting) = directory.find(doubt);
+                engine.import(connector, Import::Batch(entries));
+                let at = self.now;
+                engine.import(connector, Import::Evidence { sighting, at });
+            }
         }
     }
 
@@ -435,8 +535,10 @@ impl Runner {
         let own = self.plan(engine);
         let memory = engine.memory().clone();
         let mut fresh = Engine::new(compiled(self.kind), memory.clone());
-        for event in self.directory.complete(self.now) {
-            fresh.import("ldap", event);
+        for (connector, directory) in CONNECTORS.iter().zip(&self.directories) {
+            for event in directory.complete(self.now) {
+                fresh.import(connector, event);
+            }
         }
         // What the complete read proves is not known to the other.
         fresh.recall(memory);
@@ -500,7 +602,11 @@ fn told(engine: &Engine, plan: &Plan) -> BTreeMap<&'static str, String> {
     ])
 }
 
-fn search(cases: u32, shrink: u32) -> Result<(), TestError<Case>> {
+fn search(
+    case: impl Strategy<Value = Case>,
+    cases: u32,
+    shrink: u32,
+) -> Result<(), TestError<Case>> {
     let config = Config {
         cases,
         failure_persistence: None,
@@ -508,7 +614,7 @@ fn search(cases: u32, shrink: u32) -> Result<(), TestError<Case>> {
         ..Config::default()
     };
     let rng = TestRng::deterministic_rng(RngAlgorithm::default());
-    TestRunner::new_with_rng(config, rng).run(&case(), |(follows, tombstones, kind, cycles)| {
+    TestRunner::new_with_rng(config, rng).run(&case, |(follows, tombstones, kind, cycles)| {
         let mut runner = Runner::new(follows, tombstones, kind);
         for (events, read) in &cycles {
             events.iter().for_each(|event| runner.event(event));
@@ -532,7 +638,7 @@ fn search(cases: u32, shrink: u32) -> Result<(), TestError<Case>> {
 
 #[test]
 fn law_2_delta_equals_full() {
-    if let Err(error) = search(2_000, 300) {
+    if let Err(error) = search(case(), 2_000, 300) {
         panic!("{error}");
     }
 }
@@ -545,11 +651,76 @@ fn every_planted_fault_of_a_delta_turns_law_2_red() {
         Fault::ArrivalUnnoticed,
         Fault::UniqueStale,
         Fault::ConditionStale,
+        Fault::TimeStandsStill,
         Fault::NameNotKept,
         Fault::ResultNotKept,
     ];
     for fault in faults {
-        let found = with(Some(fault), || search(600, 0));
+        let found = with(Some(fault), || search(case(), 600, 0));
         assert!(found.is_err(), "{fault:?} leaves law 2 green");
+    }
+}
+
+#[test]
+fn law_2_delta_equals_full_with_people_of_two_directories_joined() {
+    if let Err(error) = search(case_of_two(), 700, 300) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn every_planted_fault_of_joins_turns_law_2_red() {
+    for fault in [Fault::JoinedUnnoticed, Fault::ArrivalUnnoticed] {
+        let found = with(Some(fault), || search(case_of_two(), 300, 0));
+        assert!(found.is_err(), "{fault:?} leaves law 2 green");
+    }
+}
+
+#[test]
+fn law_4_nobody_who_may_be_joined_is_decided_before_all_was_read() {
+    for planted in [None, Some(Fault::JoinsDoNotWait)] {
+        with(planted, || {
+            let mut runner = Runner::new(true, true, JOINED);
+            // The second directory has the word on departments.
+            runner.event(&(1, Event::Department(0, Some(3))));
+            runner.cycle(&FIRST);
+            let mut engine = Engine::new(compiled(JOINED), Memory::default());
+            for event in runner.directories[0].complete(runner.now) {
+                engine.import(CONNECTORS[0], event);
+            }
+            let alone = runner.plan(&mut engine);
+            let decided = |plan: &Plan| {
+                let operations = plan.operations.iter();
+                let mut all = operations.chain(plan.holds.iter().flat_map(|hold| &hold.operations));
+                all.any(|operation| operation.class == Class::User)
+            };
+            assert_eq!(decided(&alone), planted.is_some(), "{alone:#?}");
+            for event in runner.directories[1].complete(runner.now) {
+                engine.import(CONNECTORS[1], event);
+            }
+            let plan = runner.plan(&mut engine);
+            assert!(!decided(&plan), "all is as it was: {plan:#?}");
+            runner.engine = None;
+        });
+    }
+}
+
+#[test]
+fn a_member_across_whom_nobody_notices_turns_law_2_red() {
+    let delta = Read {
+        complete: false,
+        ..FIRST
+    };
+    for planted in [None, Some(Fault::ForeignUnnoticed)] {
+        with(planted, || {
+            let mut runner = Runner::new(true, true, JOINED);
+            // Named before he is there.
+            for event in [(0, Event::Foreigner(0, 6, true)), (1, Event::Revive(6))] {
+                runner.event(&event);
+                runner.cycle(&delta);
+            }
+            let broken = &runner.broken;
+            assert_eq!(broken.is_empty(), planted.is_none(), "{broken:#?}");
+        });
     }
 }

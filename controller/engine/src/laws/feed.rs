@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     anchor::Anchor,
@@ -11,10 +11,17 @@ use crate::{
     port::{Cause, Extent, Import, Sighting, ValueChange},
 };
 
+/// When everything begins.
+pub(super) const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
 pub(super) const PEOPLE: u8 = 7;
 pub(super) const GROUPS: u8 = 3;
+/// From here on, a member is somebody of the other forest.
+pub(super) const FOREIGN: u8 = 100;
 /// Staff is in scope, Service below it excluded, Team below it too, Other outside.
 pub(super) const UNITS: [&str; 4] = ["Staff", "Service", "Other", "Team"];
+
+/// The forests are this one and 0.
+pub(super) const SECOND: u8 = 0x40;
 
 #[derive(Clone, Debug)]
 pub(super) struct Person {
@@ -24,6 +31,8 @@ pub(super) struct Person {
     pub(super) mail: u8,
     pub(super) department: Option<u8>,
     pub(super) locked: bool,
+    /// In quarters of an hour from [`START`].
+    pub(super) expires: Option<u8>,
     pub(super) broken: bool,
     pub(super) hidden: bool,
     pub(super) deleted: bool,
@@ -64,11 +73,13 @@ pub(super) struct Directory {
     /// A renamed entry's links go with it and nobody is told; otherwise who links to it is changed too.
     follows: bool,
     tombstones: bool,
+    /// Which of two forests it is: its people's anchors differ from those of the other, their addresses do not.
+    forest: u8,
     changed: BTreeSet<Subject>,
 }
 
 impl Directory {
-    pub(super) fn new(follows: bool, tombstones: bool) -> Self {
+    pub(super) fn new(follows: bool, tombstones: bool, forest: u8) -> Self {
         let person = |id| Person {
             id,
             unit: usize::from(id % 4),
@@ -76,6 +87,7 @@ impl Directory {
             mail: id,
             department: (id % 2 == 0).then_some(id % 4),
             locked: false,
+            expires: (id % 3 == 0).then_some(2),
             broken: false,
             hidden: false,
             deleted: id == 6,
@@ -98,6 +110,7 @@ impl Directory {
             groups: (0..GROUPS).map(group).collect(),
             follows,
             tombstones,
+            forest,
             changed: BTreeSet::new(),
         }
     }
@@ -112,6 +125,11 @@ impl Directory {
     }
 
     fn dn(&self, id: u8) -> String {
+        if id >= FOREIGN {
+            let id = id - FOREIGN;
+            let other = SECOND ^ self.forest;
+            return format!("CN=S-1-5-21-1-2-{other}-{id},CN=ForeignSecurityPrincipals,DC=x");
+        }
         let Some(person) = self.people.get(usize::from(id)) else {
             let at = usize::from(id - PEOPLE);
             return format!("CN=G{at} {},{}", self.groups[at].name, self.unit_dn(0));
@@ -234,7 +252,7 @@ impl Directory {
         Entry {
             dn: self.unit_dn(at),
             kind: EntryKind::Container,
-            anchor: Some(unit_guid(at)),
+            anchor: Some(self.named(unit_guid(at))),
             alternate: None,
             attributes: Attributes::default(),
         }
@@ -258,6 +276,16 @@ impl Directory {
         if person.locked {
             add("nsAccountLock", "TRUE".to_owned());
         }
+        if let Some(quarters) = person.expires {
+            let at = START.checked_add(SignedDuration::from_mins(15 * i64::from(quarters)));
+            add(
+                "krbPrincipalExpiration",
+                at.unwrap().strftime("%Y%m%d%H%M%SZ").to_string(),
+            );
+        }
+        let mut sid = vec![1, 5, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0];
+        sid.extend([1, 0, 0, 0, 2, 0, 0, 0, self.forest, 0, 0, 0, id, 0, 0, 0]);
+        attributes.add("objectSid", vec![sid]);
         if person.broken {
             attributes.add("l", vec![vec![0xff, 0xfe]]);
         }
@@ -268,8 +296,8 @@ impl Directory {
         Entry {
             dn: self.dn(id),
             kind: EntryKind::User,
-            anchor: Some(anchor(id, person.anchor_changed)),
-            alternate: Some(guid(id)),
+            anchor: Some(self.anchor(id, person.anchor_changed)),
+            alternate: Some(self.guid(id)),
             attributes,
         }
     }
@@ -286,7 +314,7 @@ impl Directory {
         Entry {
             dn: self.dn(PEOPLE + u8::try_from(at).unwrap()),
             kind: EntryKind::SecurityGroup,
-            anchor: Some(group_anchor(at)),
+            anchor: Some(self.named(group_anchor(at))),
             alternate: None,
             attributes,
         }
@@ -316,7 +344,12 @@ impl Directory {
     fn buried(&self) -> Vec<Anchor> {
         let deleted = self.people.iter().filter(|person| person.deleted);
         deleted
-            .flat_map(|person| [guid(person.id), anchor(person.id, person.anchor_changed)])
+            .flat_map(|person| {
+                [
+                    self.guid(person.id),
+                    self.anchor(person.id, person.anchor_changed),
+                ]
+            })
             .collect()
     }
 
@@ -360,9 +393,9 @@ impl Directory {
             Subject::Person(id) if self.visible(id) => Import::Batch(vec![self.person_entry(id)]),
             Subject::Person(id) => {
                 if self.people[usize::from(id)].deleted && self.tombstones {
-                    Import::Tombstones(vec![guid(id)])
+                    Import::Tombstones(vec![self.guid(id)])
                 } else {
-                    Import::Missing(vec![guid(id)])
+                    Import::Missing(vec![self.guid(id)])
                 }
             }
             Subject::Members(at) => {
@@ -372,7 +405,7 @@ impl Directory {
                     ids.map(|id| self.reference(*id)).collect()
                 };
                 Import::Values(vec![ValueChange {
-                    anchor: group_anchor(at),
+                    anchor: self.named(group_anchor(at)),
                     attribute: "member".to_owned(),
                     added: values(&group.joined),
                     removed: values(&group.left),
@@ -405,6 +438,25 @@ impl Directory {
             Import::Batch(entries),
             Import::End { cursor: None },
         ]
+    }
+
+    fn guid(&self, id: u8) -> Anchor {
+        self.named(guid(id))
+    }
+
+    fn anchor(&self, id: u8, changed: bool) -> Anchor {
+        self.named(anchor(id, changed))
+    }
+
+    /// As this forest names it.
+    fn named(&self, anchor: Anchor) -> Anchor {
+        match anchor {
+            Anchor::Uuid(mut bytes) => {
+                bytes[15] ^= self.forest;
+                Anchor::Uuid(bytes)
+            }
+            text @ Anchor::Text(_) => text,
+        }
     }
 
     /// A search by anchor that sees beyond the base.

@@ -5,6 +5,7 @@
 mod absence;
 mod check;
 mod delta;
+mod explained;
 mod feed;
 mod source;
 mod target;
@@ -120,6 +121,7 @@ fn search(laws: &[Law], cases: u32, shrink: u32) -> Result<(), TestError<Case>> 
     );
     runner.run(&case(), |(tombstones, delete, tight, events)| {
         let mut runner = Runner::new(tombstones, delete, tight);
+        runner.explains = laws.contains(&Law::Explained);
         runner.cycle(None);
         for event in &events {
             runner.event(event);
@@ -164,6 +166,13 @@ fn law_6_a_tripped_guard_holds_the_risky_operations_alone() {
 #[test]
 fn law_9_one_bad_object_neither_stops_the_others_nor_disappears() {
     holds(Law::Quarantine);
+}
+
+#[test]
+fn an_explanation_has_the_plan_s_operations_and_the_desired_values_of_every_object() {
+    if let Err(error) = search(&[Law::Explained], 80, 300) {
+        panic!("{error}");
+    }
 }
 
 #[test]

@@ -275,7 +275,19 @@ impl Model {
                     .unwrap()
                     .retain(|held| Some(held) != member.as_ref());
             }
-            Change::Create { .. } | Change::Restore { .. } | Change::Adopt { .. } => {
+            // Only ever of what is ours: another entry of the same person names it from now on.
+            Change::Adopt { mark, changes } => {
+                if self.taken(Some(&id), changes) {
+                    return conflict();
+                }
+                let held = self.write(&id, changes);
+                let marked = |object: &mut TargetObject| object.mark = Some(mark.clone());
+                self.live.entry(id).and_modify(marked);
+                if !held.is_empty() {
+                    return Outcome::Rewritten { values: held };
+                }
+            }
+            Change::Create { .. } | Change::Restore { .. } => {
                 self.trespasses
                     .push(format!("not expected here: {operation:?}"));
             }

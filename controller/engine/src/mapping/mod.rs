@@ -7,19 +7,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use jiff::Timestamp;
+
 use crate::{
     entry::{Class, Entry, ServerType},
     expression::{Assigned, EvaluationError, Expression, ExpressionError},
     near::nearest,
     reason::Reason,
-    target::{AttributeRule, Capabilities, Changes},
+    target::{AttributeRule, Capabilities, Changes, Value},
 };
 
 mod default;
 mod reference;
+mod together;
 mod value;
 
 pub use reference::reference;
+pub(crate) use together::{Contribution, together};
 
 /// The name under which a person's manager is overridden or omitted.
 const MANAGER: &str = "manager";
@@ -83,6 +87,27 @@ struct Rule {
     target: &'static AttributeRule,
     expression: Expression,
     origin: Origin,
+}
+
+/// What a mapping makes of one attribute of an entry's object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mapped {
+    Value(Value),
+    /// It is to have no value.
+    Nothing,
+    /// `keep()`: it is left alone.
+    Kept,
+    /// There is no value, and the target cannot clear it: it is left alone.
+    NotClearable,
+}
+
+/// One attribute of an entry's object, with where it comes from.
+#[derive(Debug)]
+pub(crate) struct Traced<'a> {
+    pub(crate) target: &'static str,
+    pub(crate) expression: &'a Expression,
+    pub(crate) origin: Origin,
+    pub(crate) mapped: Result<Mapped, MappingFault>,
 }
 
 /// Why mappings do not compile.
@@ -249,33 +274,44 @@ impl Mapping {
         rules.flat_map(|rule| rule.expression.attributes())
     }
 
-    /// The values that the entry's object should have; `None` is to have no value. What is to be left alone is absent.
-    pub fn apply(&self, entry: &Entry) -> Result<Changes, MappingFault> {
+    /// When the mapping may next give other values for the same entry.
+    pub(crate) fn changes_at(&self, entry: &Entry, now: Timestamp) -> Option<Timestamp> {
+        let rules = self.rules.iter();
+        rules
+            .filter_map(|rule| rule.expression.changes_at(entry, now))
+            .min()
+    }
+
+    /// The values that the entry's object should have, as of a time; `None` is to have no value. What is to be left alone is absent.
+    pub fn apply(&self, entry: &Entry, now: Timestamp) -> Result<Changes, MappingFault> {
         let mut changes = Changes::new();
         for rule in &self.rules {
-            let assigned = rule
-                .expression
-                .evaluate(entry)
-                .map_err(|error| fault(rule.target, error))?;
-            let value = match assigned {
-                Assigned::Clear if rule.target.required => {
-                    return Err(MappingFault {
-                        reason: Reason::AttributeMissing,
-                        attribute: rule.target.name.to_owned(),
-                        message: format!(
-                            "`{}` has no value; it is mapped from `{}`",
-                            rule.target.name,
-                            rule.expression.source()
-                        ),
-                    });
-                }
-                Assigned::Clear if rule.target.clearable => None,
-                Assigned::Clear | Assigned::Keep => continue,
-                Assigned::Set(value) => Some(value::fit(rule.target, value)?),
+            let value = match rule.map(entry, now)? {
+                Mapped::Value(value) => Some(value),
+                Mapped::Nothing => None,
+                Mapped::Kept | Mapped::NotClearable => continue,
             };
             changes.insert(rule.target.name.to_owned(), value);
         }
         Ok(changes)
+    }
+
+    /// What [`Self::apply`] makes of each attribute, also where one of them has a fault.
+    pub(crate) fn trace(&self, entry: &Entry, now: Timestamp) -> Vec<Traced<'_>> {
+        let rules = self.rules.iter();
+        rules
+            .map(|rule| Traced {
+                target: rule.target.name,
+                expression: &rule.expression,
+                origin: rule.origin,
+                mapped: rule.map(entry, now),
+            })
+            .collect()
+    }
+
+    /// Target attributes that are never sent.
+    pub(crate) fn omitted(&self) -> impl Iterator<Item = &str> {
+        self.omitted.iter().map(String::as_str)
     }
 
     /// The source attribute (in lower case) with the DN of the manager; `None` when omitted.
@@ -318,6 +354,50 @@ impl Mapping {
         let mut rows: Vec<Row<'_>> = rules.chain(manager).chain(members).chain(omitted).collect();
         rows.sort_by_key(|row| row.target);
         rows
+    }
+}
+
+/// What a rule says of its attribute.
+enum Said {
+    Value(Value),
+    Nothing,
+    Keep,
+}
+
+impl Rule {
+    fn say(&self, entry: &Entry, now: Timestamp) -> Result<Said, MappingFault> {
+        let assigned = self.expression.evaluate(entry, now);
+        Ok(match assigned.map_err(|error| fault(self.target, error))? {
+            Assigned::Set(value) => Said::Value(value::fit(self.target, value)?),
+            Assigned::Clear => Said::Nothing,
+            Assigned::Keep => Said::Keep,
+        })
+    }
+
+    /// What the rule makes of one entry alone.
+    fn map(&self, entry: &Entry, now: Timestamp) -> Result<Mapped, MappingFault> {
+        Ok(match self.say(entry, now)? {
+            Said::Value(value) => Mapped::Value(value),
+            Said::Nothing if self.clears()? => Mapped::Nothing,
+            Said::Nothing => Mapped::NotClearable,
+            Said::Keep => Mapped::Kept,
+        })
+    }
+
+    /// Nobody gives a value: whether the attribute is to be cleared.
+    fn clears(&self) -> Result<bool, MappingFault> {
+        if !self.target.required {
+            return Ok(self.target.clearable);
+        }
+        Err(MappingFault {
+            reason: Reason::AttributeMissing,
+            attribute: self.target.name.to_owned(),
+            message: format!(
+                "`{}` has no value; it is mapped from `{}`",
+                self.target.name,
+                self.expression.source()
+            ),
+        })
     }
 }
 

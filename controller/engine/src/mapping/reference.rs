@@ -131,6 +131,9 @@ loops `all`, `exists`, `exists_one`, `map` and `filter` over lists. Names must b
 known what to read. An error in an expression sets that object aside (`ExpressionFailed`) and changes nothing; so does an
 attribute that is not valid UTF-8 (`InvalidUTF8`), a required attribute without a value (`AttributeMissing`) and a value that breaks
 the target's rules (`AttributeInvalid`). Values are never cut.
+
+What `expired` says changes by itself: the object is planned anew at that moment, without a read. No default looks at `accountExpires`
+(Entra Connect does not either); `accountEnabled: !bits(user.userAccountControl, 2) && !expired(user.accountExpires)` disables who has expired.
 ";
 
 const LIMITS_HEAD: &str = "\n## Limits\n\n";

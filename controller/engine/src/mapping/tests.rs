@@ -1,3 +1,5 @@
+use jiff::Timestamp;
+
 use super::*;
 use crate::{
     entry::{Attributes, EntryKind},
@@ -161,7 +163,7 @@ fn flag(flag: bool) -> Option<Value> {
 
 fn applied(mapping: &Mapping, entry: &Entry) -> Changes {
     mapping
-        .apply(entry)
+        .apply(entry, Timestamp::UNIX_EPOCH)
         .unwrap_or_else(|fault| panic!("{fault}"))
 }
 
@@ -400,7 +402,7 @@ fn what_breaks_a_rule_names_the_attribute_the_length_and_the_limit() {
             "the attribute `department`",
         ),
     ] {
-        let fault = match mapping.apply(&entry) {
+        let fault = match mapping.apply(&entry, Timestamp::UNIX_EPOCH) {
             Err(fault) => fault,
             Ok(changes) => panic!("{attribute}: {changes:?}"),
         };
@@ -417,7 +419,7 @@ fn what_breaks_a_rule_names_the_attribute_the_length_and_the_limit() {
 fn a_broken_attribute_that_no_mapping_reads_does_no_harm() {
     let mut person = with(&[]);
     person.attributes.add("jpegPhoto", vec![vec![0xff, 0xd8]]);
-    assert!(compile(&[]).apply(&person).is_ok());
+    assert!(compile(&[]).apply(&person, Timestamp::UNIX_EPOCH).is_ok());
 }
 
 #[test]

@@ -57,6 +57,7 @@ impl Metaverse {
             .chain(self.references.keys().copied())
             .chain(self.claims.keys().copied())
             .chain(self.keeps.keys().copied())
+            .chain(self.moment_of.keys().copied())
             .collect()
     }
 
@@ -158,9 +159,13 @@ impl Metaverse {
         Some(())
     }
 
-    /// Goes on from what was kept; `false` if all is to be computed anew.
+    /// Goes on from what was kept; `false` if all is to be computed anew, as it is where entries are joined: who is joined to whom is
+    /// not kept.
     pub(crate) fn resume(&mut self, world: &mut World<'_>) -> bool {
         let configuration = world.configuration;
+        if configuration.joins.is_some() {
+            return false;
+        }
         for scope in &configuration.scopes {
             let connector = world.spaces.find(&scope.connector);
             let decided = connector.and_then(|connector| {

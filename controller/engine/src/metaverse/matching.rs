@@ -71,7 +71,10 @@ impl Metaverse {
 
     fn take_identity(&mut self, world: &World<'_>, slot: u32) -> Option<Identity> {
         let cached = self.cache.remove(&slot);
-        cached.or_else(|| self.identity(world.configuration, world.spaces, slot))
+        cached.or_else(|| {
+            let partings = &world.memory.partings;
+            self.identity(world.configuration, world.spaces, partings, slot)
+        })
     }
 
     pub(super) fn keep_identity(&mut self, identity: Identity) {
@@ -210,7 +213,11 @@ impl Metaverse {
         let old = self.state(slot);
         let new = (standing, object.unwrap_or(NONE), makeable);
         if (old.standing, old.object, old.makeable) != new {
-            tell_referrers(world, work, slot);
+            for member in self.rings.members(slot) {
+                tell_referrers(world, work, member);
+            }
+            work.anchors.extend(identity.joined.iter().cloned());
+            work.anchors.extend(identity.former.iter().cloned());
         }
         work.references.insert(slot);
         self.memberships = self.memberships.saturating_sub(old.members as usize) + members as usize;
@@ -360,7 +367,11 @@ fn changes(
                     all.push(Change::Disable);
                 }
             }
-            if !changes.is_empty() {
+            let borne = (held.object.mark.as_ref()).map(|mark| &mark.anchor);
+            if borne.is_some_and(|borne| identity.former.contains(borne)) {
+                // The entry that named the object has left: from now on one that stayed does.
+                all.push(Change::Adopt { mark, changes });
+            } else if !changes.is_empty() {
                 all.push(Change::Update { changes });
             }
             all

@@ -6,28 +6,34 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
+
 use crate::{
     anchor::Anchor,
     configuration::Configuration,
-    entry::Class,
+    entry::{Class, Entry},
     fault::{Fault, planted},
-    identity::{Aside, Identity, Ruled, ScopeCounts, desired},
+    identity::{Aside, Identity, Ruled, ScopeCounts},
     index::{Index, NONE},
+    mapping::{Contribution, MappingFault, together},
     memory::Memory,
     operation::Change,
+    parting::Partings,
     plan::{Counts, Unsupported},
     record::Unkept,
     scope::Decided,
-    space::Spaces,
-    target::TargetId,
+    space::{ConnectorSpace, Spaces},
+    target::{Changes, TargetId},
     target_view::TargetView,
 };
 
+mod component;
 mod joining;
 mod keep;
 mod leaving;
 mod matching;
 mod referring;
+mod ring;
 mod scoping;
 mod update;
 
@@ -38,6 +44,7 @@ pub(crate) struct World<'a> {
     pub(crate) spaces: &'a mut Spaces,
     pub(crate) view: &'a mut TargetView,
     pub(crate) memory: &'a mut Memory,
+    pub(crate) now: Timestamp,
 }
 
 /// The step that set something aside; of several reasons the first is the root.
@@ -113,6 +120,9 @@ pub(crate) struct References {
 #[derive(Debug)]
 pub(crate) struct Metaverse {
     states: Vec<State>,
+    rings: ring::Rings,
+    /// Nobody whom the joins concern is decided for now.
+    waiting: bool,
     sets: Vec<Vec<u16>>,
     /// By position of the scope in the configuration; `None` until its connector was read completely.
     pub(crate) decided: Vec<Option<Decided>>,
@@ -140,8 +150,15 @@ pub(crate) struct Metaverse {
     told: bool,
     /// All is to be computed anew.
     pub(crate) everything: bool,
+    /// As of when everything is.
+    pub(crate) now: Timestamp,
+    /// When entries are to be looked at again because a time in them comes; each has one at most.
+    moments: BTreeSet<(Timestamp, u32)>,
+    moment_of: HashMap<u32, Timestamp>,
     /// Anchors of which the memory changed.
     pub(crate) remembered: BTreeSet<Anchor>,
+    /// Names of entries that nothing holds any more because of somebody who had left them.
+    pub(crate) released: BTreeSet<Anchor>,
     /// Desired objects that this update has computed already.
     cache: HashMap<u32, Identity>,
     /// How many identities were looked at again since the start.
@@ -163,6 +180,8 @@ impl Metaverse {
     pub(crate) fn new(recomputed: u64) -> Self {
         Self {
             states: Vec::new(),
+            rings: ring::Rings::default(),
+            waiting: false,
             sets: vec![Vec::new()],
             decided: Vec::new(),
             aside: BTreeMap::new(),
@@ -182,7 +201,11 @@ impl Metaverse {
             memberships: 0,
             told: false,
             everything: true,
+            now: Timestamp::MIN,
+            moments: BTreeSet::new(),
+            moment_of: HashMap::new(),
             remembered: BTreeSet::new(),
+            released: BTreeSet::new(),
             cache: HashMap::new(),
             recomputed,
             unkept: Unkept::default(),
@@ -247,6 +270,11 @@ impl Metaverse {
         self.orphans.contains(&object)
     }
 
+    /// Objects that may turn out to be an identity's.
+    pub(crate) fn claims(&self, slot: u32) -> &[u32] {
+        self.claims.get(&slot).map_or(&[], Vec::as_slice)
+    }
+
     /// The identity with this anchor of its own.
     pub(crate) fn identity_of(&self, spaces: &Spaces, anchor: &Anchor) -> Option<u32> {
         let mut found = spaces.by_anchor(anchor).into_iter();
@@ -279,6 +307,38 @@ impl Metaverse {
         })
     }
 
+    /// As of when everything is.
+    pub(crate) fn as_of(&self) -> Timestamp {
+        self.now
+    }
+
+    /// When a time in an entry next comes.
+    pub(crate) fn next_moment(&self) -> Option<Timestamp> {
+        self.moments.first().map(|(moment, _)| *moment)
+    }
+
+    fn set_moment(&mut self, slot: u32, moment: Option<Timestamp>) {
+        let old = match moment {
+            Some(moment) => self.moment_of.insert(slot, moment),
+            None => self.moment_of.remove(&slot),
+        };
+        if let Some(old) = old {
+            self.moments.remove(&(old, slot));
+        }
+        self.moments.extend(moment.map(|moment| (moment, slot)));
+    }
+
+    /// Entries in which a time has come since they were last looked at.
+    fn come(&mut self) -> BTreeSet<u32> {
+        let later = self.moments.split_off(&(self.now, u32::MAX));
+        let come = std::mem::replace(&mut self.moments, later);
+        let come: BTreeSet<u32> = come.into_iter().map(|(_, slot)| slot).collect();
+        for slot in &come {
+            self.moment_of.remove(slot);
+        }
+        come
+    }
+
     /// The entry's object at the target stays as it is, whatever else is so.
     fn is_aside(&self, slot: u32) -> bool {
         [Stage::Scope, Stage::Join]
@@ -291,25 +351,104 @@ impl Metaverse {
         &self,
         configuration: &Configuration,
         spaces: &Spaces,
+        partings: &Partings,
         slot: u32,
     ) -> Option<Result<Identity, Aside>> {
         let state = self.state(slot);
         let scope = configuration.scopes.get(usize::from(state.scope))?;
+        let decided = self.decided.get(usize::from(state.scope))?.as_ref()?;
         let entry = spaces.entry(slot)?;
-        let desired = match desired(scope.mapping.get(&state.class), &entry)? {
+        let mut closed = decided.closed;
+        let (mut joined, mut former) = (Vec::new(), Vec::new());
+        let desired = if self.rings.is_tied(slot) {
+            let contributors = self.contributors(configuration, spaces, slot);
+            for member in self.rings.members(slot).into_iter().skip(1) {
+                let names = spaces.names_of(member);
+                if contributors.contains(&member) {
+                    joined.extend(names);
+                } else {
+                    former.extend(names);
+                }
+            }
+            let scopes = contributors.iter().map(|one| self.state(*one).scope);
+            let mut decided = scopes.filter_map(|at| self.decided.get(usize::from(at))?.as_ref());
+            closed = decided.any(|decided| decided.closed);
+            self.desired_together(configuration, spaces, &contributors)?
+        } else {
+            let mapped = scope.mapping.get(&state.class)?.apply(&entry, self.now);
+            mapped.map_err(aside)
+        };
+        let desired = match desired {
             Ok(desired) => desired,
             Err(aside) => return Some(Err(aside)),
         };
-        let decided = self.decided.get(usize::from(state.scope))?.as_ref()?;
+        let anchor = entry.anchor?;
+        if !partings.is_empty() {
+            let names = [&anchor].into_iter().chain(&entry.alternate).chain(&joined);
+            let left = names.flat_map(|name| partings.left(name));
+            former.extend(left.flat_map(|left| partings.names(left).iter().cloned()));
+        }
         Some(Ok(Identity {
             slot,
             class: state.class,
-            anchor: entry.anchor?,
+            anchor,
             alternate: entry.alternate,
+            joined,
+            former,
             dn: entry.dn,
-            closed: decided.closed,
+            closed,
             desired,
         }))
+    }
+
+    /// What several entries say together.
+    fn desired_together(
+        &self,
+        configuration: &Configuration,
+        spaces: &Spaces,
+        contributors: &[u32],
+    ) -> Option<Result<Changes, Aside>> {
+        let joins = configuration.joins.as_ref()?;
+        let entries: Vec<(u32, Entry)> = contributors
+            .iter()
+            .filter_map(|slot| Some((*slot, spaces.entry(*slot)?)))
+            .collect();
+        let contributions: Vec<Contribution<'_>> = entries
+            .iter()
+            .filter_map(|(slot, entry)| {
+                let state = self.state(*slot);
+                let scope = configuration.scopes.get(usize::from(state.scope))?;
+                Some(Contribution {
+                    mapping: scope.mapping.get(&state.class)?,
+                    entry,
+                    connector: &scope.connector,
+                })
+            })
+            .collect();
+        if contributions.is_empty() {
+            return None;
+        }
+        let rank = |attribute: &str, connector: &str| joins.rank_for(attribute, connector);
+        let desired = together(&contributions, self.now, rank);
+        Some(desired.map_err(|(at, fault)| {
+            let dn = contributions.get(at).map_or("", |one| &one.entry.dn);
+            let Aside { reason, message } = aside(fault);
+            let message = format!("`{dn}`: {message}");
+            Aside { reason, message }
+        }))
+    }
+
+    /// The connectors of all entries of an identity were read to the end.
+    pub(crate) fn settled(&self, spaces: &Spaces, slot: u32) -> bool {
+        let settled = |slot: u32| {
+            let connector = spaces.connector_of(slot);
+            let space = connector.and_then(|number| spaces.connector(number));
+            space.is_some_and(ConnectorSpace::settled)
+        };
+        if !self.rings.is_tied(slot) {
+            return settled(slot);
+        }
+        self.rings.members(slot).into_iter().all(settled)
     }
 
     /// An identity, with what its object should look like.
@@ -317,17 +456,25 @@ impl Metaverse {
         &self,
         configuration: &Configuration,
         spaces: &Spaces,
+        partings: &Partings,
         slot: u32,
     ) -> Option<Identity> {
         if !self.is_identity(slot) {
             return None;
         }
-        self.compute(configuration, spaces, slot)?.ok()
+        self.compute(configuration, spaces, partings, slot)?.ok()
+    }
+}
+
+fn aside(fault: MappingFault) -> Aside {
+    Aside {
+        reason: fault.reason,
+        message: fault.message,
     }
 }
 
 /// The scopes of a connector by name, with what their rules are.
-fn ruled<'a>(
+pub(crate) fn ruled<'a>(
     configuration: &'a Configuration,
     decided: &'a [Option<Decided>],
     connector: &str,

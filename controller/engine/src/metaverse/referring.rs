@@ -1,4 +1,5 @@
-//! Fourth stage: managers and members, by anchor. DNs are resolved within their connector, so that spelling and renames do not matter.
+//! Fourth stage: managers and members, by anchor. DNs are resolved within their connector, so that spelling and renames do not matter;
+//! whoever is joined to somebody is meant too, and a foreign security principal means the account of another forest.
 //!
 //! What is wanted: whoever an attribute names and who takes part. What is taken away: only who is known not to be wanted, that is a person
 //! or group of ours that was read (or is proven gone, or left) and that the source does not name, or someone without our mark whom
@@ -8,7 +9,7 @@
 //!
 //! Here it is noted what may have to be done; what of it is certain, [`crate::draft`] decides with each plan.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{Metaverse, References, Standing, World, update::Work};
 use crate::{
@@ -16,10 +17,18 @@ use crate::{
     target_view::State,
 };
 
+/// The attribute of the target for which joins may give another order.
+const MANAGER: &str = "manager";
+
 impl Metaverse {
     /// Compares the references of all that are concerned.
     pub(super) fn refer(&mut self, world: &World<'_>, work: &Work) {
-        for slot in work.references.iter() {
+        // Whoever has links may be joined to the one that his identity is kept with.
+        let concerned = work.references.iter();
+        let concerned: BTreeSet<u32> = concerned
+            .map(|slot| self.lead(slot).unwrap_or(slot))
+            .collect();
+        for slot in concerned {
             self.references.remove(&slot);
             let found = self.state(slot);
             if !found.identity || found.standing == Standing::None {
@@ -30,7 +39,7 @@ impl Metaverse {
             };
             let references = match found.class {
                 Class::Group => self.members(world, slot, mapping),
-                _ => self.manager(world, slot, mapping),
+                _ => self.manager(world, slot),
             };
             if references != References::default() {
                 self.references.insert(slot, references);
@@ -44,36 +53,55 @@ impl Metaverse {
         scope.mapping.get(&state.class)
     }
 
-    /// The entries that are named as an identity's manager.
+    /// The entries that are named as an identity's manager, in the order in which they count.
     pub(crate) fn named_managers(
         &self,
         configuration: &Configuration,
         spaces: &Spaces,
         slot: u32,
     ) -> Vec<u32> {
-        let mapping = self.mapping(configuration, slot);
-        let attribute = mapping.and_then(Mapping::manager);
-        attribute.map_or(Vec::new(), |name| spaces.references(slot, name))
-    }
-
-    /// The identity that an entry stands for: itself, or the one that has its anchor.
-    pub(crate) fn peer(&self, spaces: &Spaces, slot: u32) -> Option<u32> {
-        if self.is_identity(slot) {
-            return Some(slot);
+        let mut contributors = self.contributors(configuration, spaces, slot);
+        if let (Some(joins), true) = (&configuration.joins, contributors.len() > 1) {
+            contributors.sort_by_key(|slot| {
+                let scope = usize::from(self.state(*slot).scope);
+                let connector = configuration
+                    .scopes
+                    .get(scope)
+                    .map(|scope| &scope.connector);
+                connector.map(|connector| joins.rank_for(MANAGER, connector))
+            });
         }
-        self.identity_of(spaces, &spaces.anchor(slot)?)
+        let named = contributors.into_iter().flat_map(|slot| {
+            let mapping = self.mapping(configuration, slot);
+            let attribute = mapping.and_then(Mapping::manager);
+            attribute.map_or(Vec::new(), |name| spaces.references(slot, name))
+        });
+        named.collect()
     }
 
-    fn manager(&self, world: &World<'_>, slot: u32, mapping: &Mapping) -> References {
-        let attribute = mapping.manager();
-        let named = attribute.map_or(Vec::new(), |name| world.spaces.references(slot, name));
+    /// Somebody's manager is mapped at all.
+    fn maps_manager(&self, configuration: &Configuration, spaces: &Spaces, slot: u32) -> bool {
+        let contributors = self.contributors(configuration, spaces, slot);
+        let mut mappings =
+            (contributors.into_iter()).filter_map(|slot| self.mapping(configuration, slot));
+        mappings.any(|mapping| mapping.manager().is_some())
+    }
+
+    /// The identity that an entry stands for: itself, the one that it is joined to, or the one that has its anchor.
+    pub(crate) fn peer(&self, spaces: &Spaces, slot: u32) -> Option<u32> {
+        self.lead(slot)
+            .or_else(|| self.identity_of(spaces, &spaces.anchor(slot)?))
+    }
+
+    fn manager(&self, world: &World<'_>, slot: u32) -> References {
+        let named = self.named_managers(world.configuration, world.spaces, slot);
         let (_, object) = self.found(slot);
         let held = object.and_then(|object| world.view.manager(object));
         let peers = named
             .iter()
             .filter_map(|named| self.peer(world.spaces, *named));
         let wanted = peers.into_iter().find(|peer| self.may_exist(*peer));
-        let manager = attribute.is_some()
+        let manager = self.maps_manager(world.configuration, world.spaces, slot)
             && match wanted {
                 Some(peer) => {
                     let (standing, object) = self.found(peer);
@@ -100,9 +128,13 @@ impl Metaverse {
         let mut peers = HashSet::new();
         for entry in attributes
             .iter()
-            .flat_map(|name| world.spaces.references(slot, name))
+            .flat_map(|name| world.spaces.references_abroad(slot, name))
         {
-            named.insert(entry);
+            if self.rings.is_tied(entry) {
+                named.extend(self.rings.members(entry));
+            } else {
+                named.insert(entry);
+            }
             let Some(peer) = self.peer(world.spaces, entry) else {
                 continue;
             };

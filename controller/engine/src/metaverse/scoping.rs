@@ -4,7 +4,7 @@ use super::{Metaverse, Stage, World, ruled, update::Work};
 use crate::{
     entry::Class,
     fault::{Fault, planted},
-    identity::{Kind, Part, ScopeCounts, class_of, part},
+    identity::{Kind, Part, ScopeCounts, changes_at, class_of, part},
     scope::{Concerned, Decided, Read},
 };
 
@@ -56,7 +56,10 @@ impl Metaverse {
         for slot in std::mem::take(&mut work.slots) {
             let Some((kind, anchor, alternate)) = world.spaces.head(slot) else {
                 self.set_part(slot, Part::None, Vec::new());
+                self.set_moment(slot, None);
                 self.aside.remove(&(Stage::Join, slot));
+                self.take_join_values(world, work, slot, None);
+                self.rings.untie(slot);
                 self.drop_identity(world, work, slot);
                 continue;
             };
@@ -67,9 +70,14 @@ impl Metaverse {
             let entry = (!scopes.is_empty() && class_of(kind).is_some())
                 .then(|| world.spaces.entry(slot))
                 .flatten();
-            let (part, taken) = entry.map_or((Part::None, Vec::new()), |entry| {
-                part(slot, &entry, &scopes, world.configuration)
+            let moment = entry
+                .as_ref()
+                .and_then(|entry| changes_at(entry, &scopes, world.now));
+            let (part, taken) = entry.as_ref().map_or((Part::None, Vec::new()), |entry| {
+                part(slot, entry, &scopes, world.configuration, world.now)
             });
+            self.set_moment(slot, moment.filter(|_| !planted(Fault::TimeStandsStill)));
+            self.take_join_values(world, work, slot, entry.as_ref());
             let stale = planted(Fault::ConditionStale) && self.state(slot).scope != u16::MAX;
             if !stale {
                 self.state_mut(slot).class = class_of(kind).unwrap_or(Class::User);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Metaverse, World, leaving::forget_all};
+use super::{Metaverse, World, joining::rejoin, leaving::forget_all};
 use crate::{
     anchor::Anchor,
     fault::{Fault, planted},
@@ -40,21 +40,28 @@ impl Metaverse {
         let (mut work, mut looked_at) = (Work::default(), Numbers::default());
         if self.everything || seen.everything {
             self.forget_results();
+            self.now = world.now;
             world.view.disown();
             let ours: Vec<u32> = world.view.all_ours().map(|(handle, _)| handle).collect();
             work.objects.extend(ours);
             self.decide(world, &mut work);
+            self.waiting = self.joins_wait(world.configuration, world.spaces);
             forget_all(world);
             looked_at.extend(self.everyone(world, &mut work));
         } else {
+            self.now = world.now;
             work.slots = journal.slots;
+            work.slots.extend(self.come());
             for name in &journal.names {
                 work.references.extend(world.spaces.linked(*name));
             }
             respell(world, &journal.renamed, &mut work);
+            work.joins.clone_from(&journal.anchors);
+            work.joins.append(&mut self.released);
             work.anchors = journal.anchors;
             work.anchors.extend(remembered);
             self.decide(world, &mut work);
+            self.concern_joined(world, &mut work, &seen.anchors);
         }
         looked_at.extend(work.slots.iter().copied());
         self.take_parts(world, &mut work);
@@ -89,20 +96,53 @@ impl Metaverse {
     fn everyone(&mut self, world: &mut World<'_>, work: &mut Work) -> Vec<u32> {
         work.slots.clear();
         let all: Vec<u32> = world.spaces.slots().collect();
+        let joins = world.configuration.joins.is_some();
         for some in all.chunks(AT_ONCE) {
             work.slots.extend(some);
             self.take_parts(world, work);
+            if joins {
+                work.joins.clear();
+            } else {
+                self.join(world, work);
+            }
+            work.anchors.clear();
+        }
+        // Whom somebody is joined to is known once all join values are.
+        for some in all.chunks(AT_ONCE).filter(|_| joins) {
+            let anchors = some.iter().filter_map(|slot| world.spaces.anchor(*slot));
+            work.joins.extend(anchors);
             self.join(world, work);
             work.anchors.clear();
         }
         all
     }
 
+    /// Who is joined to others and is concerned by what happened to those who left, or to marks.
+    fn concern_joined(&mut self, world: &World<'_>, work: &mut Work, marks: &BTreeSet<Anchor>) {
+        if world.configuration.joins.is_none() {
+            return;
+        }
+        let waited = self.waiting;
+        self.waiting = self.joins_wait(world.configuration, world.spaces);
+        if waited != self.waiting {
+            rejoin(world, work);
+        }
+        let partings = &world.memory.partings;
+        let names = work.anchors.iter().chain(marks);
+        let stayed = names.flat_map(|name| partings.stayed(name));
+        let slots = stayed
+            .chain(marks)
+            .flat_map(|name| world.spaces.by_name(name));
+        let joined: Vec<Anchor> = slots.filter_map(|slot| world.spaces.anchor(slot)).collect();
+        work.joins.extend(joined);
+    }
+
     /// Who has to do with the anchors and objects that changed.
     fn concern(&mut self, world: &World<'_>, work: &mut Work) {
         for anchor in &work.anchors {
-            let named = world.spaces.by_name(anchor);
-            work.matches.extend(named);
+            let named = world.spaces.by_name(anchor).into_iter();
+            work.matches
+                .extend(named.filter_map(|slot| self.lead(slot)));
             for object in world.view.by_mark(anchor) {
                 work.objects.insert(object);
                 let keys = world.view.value_keys(object);

@@ -187,9 +187,10 @@ fn facts(space: &ConnectorSpace) -> Vec<u8> {
     let Findings {
         arrived,
         changed,
+        renamed,
         left,
     } = space.findings;
-    [arrived, changed, left]
+    [arrived, changed, renamed, left]
         .into_iter()
         .for_each(|count| writer.number(count));
     writer.number(space.links.len());
@@ -235,6 +236,7 @@ fn read_facts(reader: &mut Reader<'_>) -> Option<ConnectorSpace> {
     space.findings = Findings {
         arrived: reader.number()?,
         changed: reader.number()?,
+        renamed: reader.number()?,
         left: reader.number()?,
     };
     for _ in 0..reader.number()? {

@@ -19,12 +19,15 @@ use crate::{
     record::Unkept,
 };
 
+mod foreign;
 mod keep;
 mod name;
 mod pack;
 mod place;
 mod read;
 
+use foreign::Foreign;
+pub(crate) use foreign::OBJECT_SID;
 use name::Names;
 use pack::{Link, Packed, unpack};
 pub(crate) use pack::{Reader, Words, Writer};
@@ -96,9 +99,26 @@ pub(crate) struct ConnectorSpace {
 /// What a complete comparison found that the change feed had missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
+    /// Entries that were not known.
     pub arrived: usize,
+    /// With other values, and the same DN.
     pub changed: usize,
+    /// With another DN.
+    pub renamed: usize,
+    /// Entries that are not there any more, or not in sight.
     pub left: usize,
+}
+
+impl Findings {
+    /// By the words in metrics.
+    pub fn by_cause(&self) -> [(&'static str, usize); 4] {
+        [
+            ("arrived", self.arrived),
+            ("changed", self.changed),
+            ("renamed", self.renamed),
+            ("left", self.left),
+        ]
+    }
 }
 
 /// What changed since the last plan.
@@ -130,6 +150,8 @@ pub(crate) struct Spaces {
     linked: Index,
     words: Words,
     above: Words,
+    /// Accounts by SID; only where there is more than one connector.
+    foreign: Option<Foreign>,
     pub(crate) journal: Journal,
     /// Entries that are to be kept.
     unkept: Unkept,
@@ -140,6 +162,7 @@ pub(crate) struct Spaces {
 /// An entry that is no longer there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Swept {
+    pub(crate) slot: u32,
     pub(crate) anchor: Anchor,
     pub(crate) alternate: Option<Anchor>,
 }
@@ -335,7 +358,9 @@ impl Spaces {
             return Vec::new();
         };
         let aliases = self.aliases.get(&slot).into_iter().flatten().copied();
-        let names: BTreeSet<u32> = [entry.name].into_iter().chain(aliases).collect();
+        let foreign = self.foreign_names(self.packed.get(slot)).into_iter();
+        let names = [entry.name].into_iter().chain(aliases).chain(foreign);
+        let names: BTreeSet<u32> = names.collect();
         names
             .into_iter()
             .flat_map(|name| self.linked.get(name))

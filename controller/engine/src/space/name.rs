@@ -172,6 +172,11 @@ impl Names {
         self.texts.get(&name).map(|text| &**text)
     }
 
+    /// The names that no entry has.
+    pub(crate) fn vacant(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.texts.iter().map(|(name, text)| (*name, &**text))
+    }
+
     /// The entries with names below this one, those above first; its own is not among them.
     pub(crate) fn below(&self, name: u32) -> Vec<u32> {
         let mut slots = Vec::new();
@@ -189,12 +194,12 @@ impl Names {
         slots
     }
 
-    /// Gives up a name that no entry has, no link leads to and nothing is below of; then those above it likewise.
-    pub(crate) fn release(&mut self, name: u32, linked: &Index) {
-        let mut name = name;
+    /// Gives up a name that no entry has, no link leads to and nothing is below of; then those above it likewise. Returns them.
+    pub(crate) fn release(&mut self, name: u32, linked: &Index) -> Vec<u32> {
+        let (mut name, mut freed) = (name, Vec::new());
         while let Some(own) = self.get(name) {
             if own.slot != NONE || own.child != NONE || linked.contains(name) {
-                return;
+                return freed;
             }
             let (hash, parent) = (own.hash, own.parent);
             self.index.remove(short(hash), name);
@@ -204,8 +209,10 @@ impl Names {
                 own.slot = FREED;
             }
             self.free.push(name);
+            freed.push(name);
             name = parent;
         }
+        freed
     }
 
     /// The names that lead to entries, and to which.

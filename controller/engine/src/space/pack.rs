@@ -306,3 +306,15 @@ fn read_names(
     }
     Some(())
 }
+
+/// The only value of one attribute.
+pub(crate) fn value(packed: &[u8], attribute: u32) -> Option<Vec<u8>> {
+    let attributes = unpack(packed)?.attributes;
+    match attributes
+        .into_iter()
+        .find(|(name, _)| *name == attribute)?
+    {
+        (_, Packed::Values(values)) => <[Vec<u8>; 1]>::try_from(values).ok().map(|[value]| value),
+        (_, Packed::Links(_)) => None,
+    }
+}

@@ -142,6 +142,7 @@ impl Spaces {
                     let name = self.names.number(connector, &dn);
                     if self.names.slot(name).is_none() {
                         self.names.spell(name, text);
+                        self.note_foreign(name, text);
                     }
                     Link::Name(name)
                 }
@@ -179,6 +180,8 @@ impl Spaces {
         let changed = old.symmetric_difference(&new).cloned();
         self.journal.anchors.extend(changed);
 
+        self.exchange_sid(slot, before, after);
+
         let links = |packed: &[u8]| names(packed, None).into_iter().collect::<BTreeSet<u32>>();
         let (old, new) = (links(before), links(after));
         for come in new.difference(&old) {
@@ -186,7 +189,21 @@ impl Spaces {
         }
         for gone in old.difference(&new) {
             self.linked.remove(*gone, slot);
-            self.names.release(*gone, &self.linked);
+            self.forget_foreign(*gone);
+            self.release(*gone);
+        }
+    }
+
+    /// Gives up a name if nobody needs it. Its number may soon be another name's, which nobody had before.
+    fn release(&mut self, name: u32) {
+        for freed in self.names.release(name, &self.linked) {
+            for space in &mut self.connectors {
+                if let Some((slot, _)) = space.former.remove(&freed)
+                    && let Some(aliases) = self.aliases.get_mut(&slot)
+                {
+                    aliases.retain(|alias| *alias != freed);
+                }
+            }
         }
     }
 
@@ -306,7 +323,7 @@ impl Spaces {
         }
         self.names.set(name, None);
         if !linked {
-            self.names.release(name, &self.linked);
+            self.release(name);
             return;
         }
         self.names.spell(name, text);
@@ -403,13 +420,14 @@ impl Spaces {
                 self.names.spell(name, &text);
                 self.journal.names.insert(name);
             } else {
-                self.names.release(name, &self.linked);
+                self.release(name);
             }
         }
         self.unkept.insert(slot);
         self.journal.slots.insert(slot);
         self.left.push(slot);
         Some(Swept {
+            slot,
             anchor: anchor?,
             alternate,
         })

@@ -133,7 +133,8 @@ impl Spaces {
         }
         if verifies {
             space.findings.arrived += usize::from(!known);
-            space.findings.changed += usize::from(known && placed.changed);
+            space.findings.renamed += usize::from(known && placed.renamed);
+            space.findings.changed += usize::from(known && placed.changed && !placed.renamed);
         }
         taken
     }
@@ -318,13 +319,28 @@ impl Spaces {
         }
     }
 
+    /// A tombstone names an entry by what the server itself gave it. Who bears the source anchor of a deleted one and has another name of
+    /// that kind has come back: he was made anew and given his old anchor.
     pub(crate) fn bury(&mut self, connector: u16, anchors: Vec<Anchor>) -> Vec<Swept> {
-        let mut swept = Vec::new();
+        let (mut swept, verifies) = (Vec::new(), self.verifies(connector));
         for anchor in anchors {
+            let mut back = false;
             for slot in self.by_name_in(connector, &anchor) {
+                let own = self.head(slot).and_then(|(_, _, alternate)| alternate);
+                if own.is_some_and(|own| own != anchor) {
+                    back = true;
+                    continue;
+                }
                 swept.extend(self.remove(connector, slot));
+                if let Some(space) = self.connector_mut(connector)
+                    && verifies
+                {
+                    space.findings.left += 1;
+                }
             }
-            if let Some(space) = self.connector_mut(connector) {
+            if let Some(space) = self.connector_mut(connector)
+                && !back
+            {
                 space.missing.remove(&anchor);
                 let generation = space.generation;
                 space.tombstones.insert(anchor.clone(), generation);

@@ -156,6 +156,43 @@ fn a_renamed_unit_is_followed_with_memory_of_the_status_only() {
     assert_eq!(world.engine.scope_counts("staff").users, 1);
 }
 
+/// His old object was deleted, and the new one bears its GUID as source anchor.
+#[test]
+fn who_came_back_is_not_buried_by_the_tombstone_of_his_old_object() {
+    let mut world = World::new(Adopt::Report);
+    world.person(1, "ada@x.test").alternate = Some(anchor(101));
+    world.person(2, "bob@x.test").alternate = Some(anchor(2));
+    world.objects = vec![ours(1, "ada@x.test"), ours(2, "bob@x.test")];
+    let mut read = |entries: &[Entry], graves: &[u8], minutes: i64| {
+        let begin = Import::Begin {
+            at: at(minutes),
+            server_type: ServerType::ActiveDirectory,
+            tombstones: true,
+            extent: Extent::Complete(Cause::First),
+        };
+        world.engine.import("corp", begin);
+        world.engine.import("corp", Import::Batch(entries.to_vec()));
+        let graves = graves.iter().map(|id| anchor(*id)).collect();
+        world.engine.import("corp", Import::Tombstones(graves));
+        world.engine.import("corp", Import::End { cursor: None });
+        look(&mut world.engine, &world.objects, minutes).0
+    };
+    let entries = world.entries.clone();
+    let plan = read(&entries, &[1], 0);
+    assert!(plan.operations.is_empty(), "{plan:?}");
+    let plan = read(&entries[..1], &[1, 2], 1);
+    assert_eq!(changes(&plan), [&Change::Disable], "{plan:?}");
+    assert_eq!(plan.operations[0].anchor, anchor(2));
+    assert_eq!(reasons(&plan), [Reason::AbsenceUnproven]);
+    // Now both are proven to be gone, which is all there are: the guard holds them.
+    let plan = read(&entries[..1], &[1, 2, 101], 2);
+    assert_eq!(
+        (reasons(&plan), plan.holds[0].count),
+        (vec![], 2),
+        "{plan:?}"
+    );
+}
+
 fn two_scopes() -> plumbline_engine::configuration::Configuration {
     let mut two = configuration(Adopt::Report);
     let mut second = configuration(Adopt::Report).scopes.remove(0);

@@ -5,6 +5,9 @@
 mod adoption;
 mod drift;
 mod evidence;
+mod expiry;
+mod explain;
+mod joins;
 mod rules;
 mod scale;
 mod world;

@@ -49,7 +49,7 @@ const fn rule(
     }
 }
 
-const CAPABILITIES: &Capabilities = &Capabilities {
+pub(crate) const CAPABILITIES: &Capabilities = &Capabilities {
     classes: &[Class::User, Class::Group],
     attributes: &[
         rule(Class::User, "accountEnabled", Shape::Flag, true, false),
@@ -95,6 +95,7 @@ pub(crate) fn configuration(adopt: Adopt) -> Configuration {
     };
     Configuration {
         drift: DriftPolicy::Correct,
+        joins: None,
         owner: OWNER.into(),
         connectors: vec![ConnectorSettings {
             name: "corp".into(),

@@ -194,6 +194,7 @@ fn configuration() -> Result<Configuration> {
         floor: 5,
     };
     Ok(Configuration {
+        joins: None,
         owner: "corp.bench".to_owned(),
         connectors: vec![ConnectorSettings {
             name: "corp".to_owned(),

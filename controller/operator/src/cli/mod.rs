@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::output::Form;
 
+mod explain;
+mod look;
 mod mappings;
 mod operator;
 mod plan;
@@ -32,6 +34,8 @@ enum Command {
     Sync(SyncArgs),
     /// Show what a folder of manifests would write; exits with 0 for nothing, 2 for changes, 1 for an error
     Plan(plan::PlanArgs),
+    /// Tell why one object is in or out, what its attributes are made from, and what would be done about it
+    Explain(explain::ExplainArgs),
     /// Check a folder of manifests without any network: schemas, rules, expressions, filters, references
     Validate(validate::ValidateArgs),
     /// Print the CustomResourceDefinitions
@@ -43,7 +47,7 @@ enum Command {
     Tenant(tenant::TenantCommand),
 }
 
-/// Where manifests and secrets are.
+/// Where manifests are.
 #[derive(Clone, Debug, Args)]
 pub struct FolderArgs {
     /// Folder of manifests, read with its subfolders
@@ -54,12 +58,17 @@ pub struct FolderArgs {
         env = "PLUMBLINE_FOLDER"
     )]
     pub folder: PathBuf,
-    /// Folder of Secrets, laid out as mounted: one folder a Secret, one file a key
-    #[arg(long, value_name = "DIR", env = "PLUMBLINE_SECRETS")]
-    pub secrets: Option<PathBuf>,
     /// Namespace of manifests that name none
     #[arg(long, default_value = "default", env = "PLUMBLINE_NAMESPACE")]
     pub namespace: String,
+}
+
+/// Where secrets are.
+#[derive(Clone, Debug, Args)]
+pub struct SecretsArgs {
+    /// Folder of Secrets, laid out as mounted: one folder a Secret, one file a key
+    #[arg(long, value_name = "DIR", env = "PLUMBLINE_SECRETS")]
+    pub secrets: Option<PathBuf>,
 }
 
 /// How a result is printed.
@@ -76,6 +85,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Operator(args) => operator::run(args),
         Command::Sync(args) => sync::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Validate(args) => validate::run(&args),
         Command::Crds => crds(),
         Command::Mappings(args) => mappings::run(&args),

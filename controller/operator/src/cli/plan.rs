@@ -1,24 +1,17 @@
 //! `plumbline plan`: one cycle in Plan mode over a folder of manifests, and over what there is now or what was recorded.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
-use super::{FolderArgs, OutputArgs, block_on, load};
+use super::{
+    FolderArgs, OutputArgs, load,
+    look::{LookArgs, Results, look},
+};
 use crate::{
-    directory_sync::{Report, recorded, report::Phase},
-    folder_run::FolderRun,
-    manifest::Manifests,
+    directory_sync::report::Phase,
     output::{Form, markdown, plan},
-    problem::Problem,
-    store::Store,
     telemetry::logs::{self, Format},
-    world::Key,
 };
 
 /// The exit code for a plan that would write or holds something.
@@ -29,12 +22,8 @@ const CHANGES: u8 = 2;
 pub(super) struct PlanArgs {
     #[command(flatten)]
     folder: FolderArgs,
-    /// State folder of the sync that runs elsewhere; read for absences that were seen already
-    #[arg(long, value_name = "DIR", env = "PLUMBLINE_STATE")]
-    state: Option<PathBuf>,
-    /// World that `plumbline sync --record` kept: plan over it, without any network and without secrets
-    #[arg(long, value_name = "FILE", env = "PLUMBLINE_WORLD")]
-    world: Option<PathBuf>,
+    #[command(flatten)]
+    look: LookArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -42,8 +31,7 @@ pub(super) struct PlanArgs {
 pub(super) fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let PlanArgs {
         folder,
-        state,
-        world,
+        look: from,
         output,
     } = args;
     logs::start(Format::Text, "error")?;
@@ -53,40 +41,7 @@ pub(super) fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
         "`{}` holds no DirectorySync; there is nothing to plan",
         folder.folder.display()
     );
-    let results = match world {
-        Some(file) => offline(&manifests, state, &file)?,
-        None => block_on(online(manifests, folder.secrets, state))?,
-    };
-    show(results, output.output)
-}
-
-type Results = BTreeMap<Key, Result<Report, Problem>>;
-
-/// Reads what there is now.
-async fn online(
-    manifests: Manifests,
-    secrets: Option<PathBuf>,
-    state: Option<PathBuf>,
-) -> anyhow::Result<Results> {
-    let stop = CancellationToken::new();
-    let mode = Some(plumbline_crds::Mode::Plan);
-    let run = FolderRun::start(manifests, secrets, Store::read_only(state), mode, None, stop.clone());
-    let results = run.first_cycle().await;
-    stop.cancel();
-    run.finish().await;
-    Ok(results)
-}
-
-/// Plans over what was read elsewhere.
-fn offline(manifests: &Manifests, state: Option<PathBuf>, file: &Path) -> anyhow::Result<Results> {
-    let store = Store::read_only(state);
-    let syncs = &manifests.world.syncs;
-    let mut results = BTreeMap::new();
-    for (key, sync) in syncs {
-        let planned = recorded::plan(&manifests.world, key, sync, &store, file)?;
-        results.insert(key.clone(), planned);
-    }
-    Ok(results)
+    show(look(manifests, from, None)?, output.output)
 }
 
 /// Prints plans, and gives the exit code.

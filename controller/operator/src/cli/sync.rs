@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::{FolderArgs, asked_to_stop, block_on, load};
+use super::{FolderArgs, SecretsArgs, asked_to_stop, block_on, load};
 use crate::{
     folder_run::FolderRun,
     host::Notice,
@@ -23,6 +23,8 @@ use crate::{
 pub struct SyncArgs {
     #[command(flatten)]
     folder: FolderArgs,
+    #[command(flatten)]
+    secrets: SecretsArgs,
     /// Folder for what outlives a restart; without one a restart costs one full comparison
     #[arg(long, value_name = "DIR", env = "PLUMBLINE_STATE")]
     state: Option<PathBuf>,
@@ -40,6 +42,7 @@ pub struct SyncArgs {
 pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     let SyncArgs {
         folder,
+        secrets,
         state,
         record,
         log_format,
@@ -54,8 +57,9 @@ pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     let record = record.as_deref().map(Recorder::create).transpose()?;
     block_on(async move {
         let stop = CancellationToken::new();
-        let secrets = folder.secrets.clone();
-        let run = FolderRun::start(manifests, secrets, Store::new(state), None, record, stop.clone());
+        let secrets = secrets.secrets;
+        let state = Store::new(state);
+        let run = FolderRun::start(manifests, secrets, state, None, record, stop.clone());
         let host = run.host.clone();
         let follow = async {
             host.follow(&folder.folder, &folder.namespace, |faults| {

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use clap::{Args, Subcommand};
 use plumbline_cloud::Defined;
 
-use super::{FolderArgs, block_on, load};
+use super::{FolderArgs, SecretsArgs, block_on, load};
 use crate::{
     cloud_tenant::define_mark,
     host::{Host, folder::Folder},
@@ -22,12 +22,18 @@ pub(super) enum TenantCommand {
 pub(super) struct InitArgs {
     #[command(flatten)]
     folder: FolderArgs,
+    #[command(flatten)]
+    secrets: SecretsArgs,
     /// Only the CloudTenant of this name
     name: Option<String>,
 }
 
 pub(super) fn run(command: TenantCommand) -> anyhow::Result<ExitCode> {
-    let TenantCommand::Init(InitArgs { folder, name }) = command;
+    let TenantCommand::Init(InitArgs {
+        folder,
+        secrets,
+        name,
+    }) = command;
     let manifests = load(&folder)?;
     let tenants: Vec<_> = manifests
         .world
@@ -41,7 +47,7 @@ pub(super) fn run(command: TenantCommand) -> anyhow::Result<ExitCode> {
         "`{}` holds no such CloudTenant",
         folder.folder.display()
     );
-    let host: Arc<dyn Host> = Arc::new(Folder::new(manifests, folder.secrets));
+    let host: Arc<dyn Host> = Arc::new(Folder::new(manifests, secrets.secrets));
     block_on(async move {
         for (key, tenant) in tenants {
             match define_mark(&host, &tenant).await {

@@ -1,7 +1,7 @@
 //! The status of a DirectoryConnector, from what its worker knows.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use plumbline_crds::{DirectoryConnector, DirectoryConnectorStatus};
+use plumbline_crds::{Comparison, DirectoryConnector, DirectoryConnectorStatus};
 use plumbline_directory::DeletedObjects;
 use plumbline_engine::reason::Reason;
 
@@ -45,6 +45,16 @@ pub fn status(
             })
             .unwrap_or_default(),
         counts: state.counts,
+        verified: state.verified.map(|(at, found)| {
+            let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+            Comparison {
+                time: Time(at),
+                arrived: count(found.arrived),
+                changed: count(found.changed),
+                renamed: count(found.renamed),
+                left: count(found.left),
+            }
+        }),
         last_read_time: state.last_read.map(Time),
         last_handled_reconcile_at: if state.finished > 0 {
             requested(connector)

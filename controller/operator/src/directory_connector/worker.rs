@@ -17,7 +17,7 @@ use plumbline_crds::{DirectoryConnector, DirectoryCounts};
 use plumbline_directory::{DirectorySource, ServerFacts};
 use plumbline_engine::{
     anchor::Anchor,
-    engine::Engine,
+    engine::{Engine, Findings},
     entry::EntryKind,
     port::{Cause, Cursor, Extent, Import, ReadRequest, Source as _, Start},
     reason::Reason,
@@ -50,6 +50,8 @@ pub struct State {
     pub facts: Option<ServerFacts>,
     pub counts: Option<DirectoryCounts>,
     pub last_read: Option<Timestamp>,
+    /// When everything was last compared, and what the feed had missed.
+    pub verified: Option<(Timestamp, Findings)>,
     /// Why the last attempt failed.
     pub problem: Option<Problem>,
 }
@@ -282,11 +284,9 @@ impl Worker {
             record.request(&self.key, &request);
         }
         let verify: Duration = connector.spec.changes.verify.into();
-        let read_at = engines.iter().map(|engine| lock(engine).read_at(name));
-        let oldest = read_at.min().flatten();
-        let age = oldest.map(|at| Timestamp::now().duration_since(at));
-        let due = age.is_none_or(|age| Duration::try_from(age).is_ok_and(|age| age >= verify));
-        match places(engines, name).filter(|_| !due) {
+        let places = places(engines, name);
+        let follows = places.is_some();
+        match places {
             Some(places) => {
                 // Who is told of a change again is none the worse, so that in the end all stand at the last place.
                 let mut told = Vec::new();
@@ -298,19 +298,38 @@ impl Worker {
                 }
             }
             None => {
-                let has_feed = places(engines, name).is_some();
-                let start = Start::Complete(match oldest {
-                    None => Cause::First,
-                    Some(_) if has_feed => Cause::Verify,
-                    Some(_) => Cause::NoFeed,
-                });
+                let cause = oldest_read(engines, name).map_or(Cause::First, |_| Cause::NoFeed);
                 let mut deliver = |event: Import| self.deliver(engines, event);
-                let read = source.read(&request, start, &mut deliver);
+                let read = source.read(&request, Start::Complete(cause), &mut deliver);
                 read.await.map_err(|error| Problem::of(&error))?;
             }
         }
         self.settle(source, &request, engines).await?;
+        let age = oldest_read(engines, name).map(|at| Timestamp::now().duration_since(at));
+        let due = age.is_none_or(|age| Duration::try_from(age).is_ok_and(|age| age >= verify));
+        // After what the feed tells: what it has not told by now it has missed.
+        if follows && due {
+            let mut deliver = |event: Import| self.deliver(engines, event);
+            let read = source.read(&request, Start::Complete(Cause::Verify), &mut deliver);
+            read.await.map_err(|error| Problem::of(&error))?;
+            self.settle(source, &request, engines).await?;
+            self.compared_all(engines);
+        }
         Ok(())
+    }
+
+    /// Tells what a complete comparison found. Every engine has read the same, so one speaks for all.
+    fn compared_all(&self, engines: &[SharedEngine]) {
+        let Some(engine) = engines.first() else {
+            return;
+        };
+        let found = lock(engine).findings(&self.key.name);
+        if found != Findings::default() {
+            warn!(?found, "the change feed had missed changes");
+        }
+        self.context.metrics.findings(&self.key, found);
+        let verified = Some((Timestamp::now(), found));
+        self.state.send_modify(|state| state.verified = verified);
     }
 
     fn deliver(&self, engines: &[SharedEngine], event: Import) {
@@ -372,6 +391,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// When everything was last read, of the engine for which that is longest ago; `None` if one never has.
+fn oldest_read(engines: &[SharedEngine], connector: &str) -> Option<Timestamp> {
+    let read_at = engines.iter().map(|engine| lock(engine).read_at(connector));
+    read_at.min().flatten()
 }
 
 /// Where the engines stand, and who stands there; after a restart that need not be one place. `None` if one has not read yet, or there is

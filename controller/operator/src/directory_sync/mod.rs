@@ -1,6 +1,7 @@
 //! DirectorySync: dereference → validate → plan → apply → update status, as one worker per resource.
 
 pub mod dereference;
+mod joins;
 pub mod recorded;
 pub mod report;
 pub mod status;

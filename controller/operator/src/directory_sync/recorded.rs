@@ -12,6 +12,7 @@ use plumbline_crds::DirectorySync;
 use plumbline_engine::{
     engine::Engine,
     entry::ServerType,
+    explain::Question,
     port::{Import, Observation, ReadRequest},
     reason::Reason,
 };
@@ -39,7 +40,7 @@ struct Known {
     at: Timestamp,
 }
 
-/// Plans one sync as of when the world was last read.
+/// Plans one sync as of when the world was last read, and asks that plan about one object.
 ///
 /// # Errors
 /// The outer one: the file. The inner one: what would keep the sync from planning, or what the world lacks.
@@ -49,6 +50,7 @@ pub fn plan(
     sync: &Arc<DirectorySync>,
     store: &Store,
     file: &Path,
+    question: Option<&Question>,
 ) -> Result<Result<Report, Problem>, WorldError> {
     if sync.spec.suspend {
         let phase = Phase::Suspended;
@@ -57,6 +59,31 @@ pub fn plan(
             ..Report::default()
         }));
     }
+    let (mut engine, at) = match replayed(world, key, sync, store, file)? {
+        Ok(replayed) => replayed,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let (plan, _) = engine.plan(at);
+    let explanations = question.map(|question| engine.explain(question, &plan));
+    Ok(Ok(Report {
+        phase: Phase::Concluded,
+        explanations: explanations.unwrap_or_default(),
+        plan: Some(Arc::new(plan)),
+        ..Report::default()
+    }))
+}
+
+/// The engine of a sync as of when the world was last read, and when that was.
+///
+/// # Errors
+/// As [`plan`].
+pub fn replayed(
+    world: &World,
+    key: &Key,
+    sync: &Arc<DirectorySync>,
+    store: &Store,
+    file: &Path,
+) -> Result<Result<(Engine, Timestamp), Problem>, WorldError> {
     let known = look(key, file)?;
     let prepared = dereference(world, sync).and_then(|parts| {
         let lacks = |what: String| Err(lacking(&what));
@@ -90,12 +117,7 @@ pub fn plan(
         Recorded::Observe(of, event, at) if of == *key => engine.observe(event, at),
         _ => {}
     })?;
-    let (plan, _) = engine.plan(known.at);
-    Ok(Ok(Report {
-        phase: Phase::Concluded,
-        plan: Some(Arc::new(plan)),
-        ..Report::default()
-    }))
+    Ok(Ok((engine, known.at)))
 }
 
 fn look(key: &Key, file: &Path) -> Result<Known, WorldError> {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use jiff::Timestamp;
 use plumbline_engine::{
     engine::Resolved,
+    explain::Explanation,
     identity::ScopeCounts,
     operation::ChangeKind,
     plan::{Plan, ScopeFault},
@@ -43,6 +44,8 @@ pub struct Report {
     pub phase: Phase,
     /// The last plan; in Apply mode the one that was (or is being) exported.
     pub plan: Option<Arc<Plan>>,
+    /// Of the object that the process was asked about, as of that plan.
+    pub explanations: Vec<Explanation>,
     /// Outcomes so far, and operations to send.
     pub progress: (usize, usize),
     /// What the last export did, by kind.

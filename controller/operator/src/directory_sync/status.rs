@@ -130,7 +130,10 @@ fn ready(report: &Report, reason: Reason, message: String) -> Standing {
         None => Standing::Ready(reason, message),
         Some(problem) => Standing::Ready(
             problem.reason,
-            format!("{message}; a restart would read everything, because {}", problem.message),
+            format!(
+                "{message}; a restart would read everything, because {}",
+                problem.message
+            ),
         ),
     }
 }

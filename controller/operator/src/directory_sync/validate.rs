@@ -76,7 +76,12 @@ pub fn validate(
             confirm_absence: connector.spec.changes.confirm_absence.into(),
         })
         .collect();
+    let joins = match &spec.joins {
+        Some(joins) => Some(super::joins::validate(joins, &scopes, capabilities)?),
+        None => None,
+    };
     Ok(Configuration {
+        joins,
         owner: parts.sync.owner(),
         connectors,
         scopes,

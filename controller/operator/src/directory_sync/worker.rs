@@ -187,7 +187,9 @@ impl Worker {
                 // Not dropped on cancellation: the permit ends it, and what was sent is recorded.
                 lock(&engine).sending(&plan.operations);
                 self.save(&parts, &engine).await;
-                self.apply(&engine, &plan, &permit).await?;
+                let applied = self.apply(&engine, &plan, &permit).await;
+                lock(&engine).sent();
+                applied?;
             }
             self.save(&parts, &engine).await;
             if input.cancel.is_cancelled() {
@@ -250,7 +252,9 @@ impl Worker {
             };
             store.resume(&origin, configuration)
         });
-        resumed.await.map_err(|error| Problem::new(Reason::StateNotKept, error.to_string()))
+        resumed
+            .await
+            .map_err(|error| Problem::new(Reason::StateNotKept, error.to_string()))
     }
 
     /// Keeps what there is to keep, and notes why if that was not possible.
@@ -314,7 +318,9 @@ impl Worker {
         };
         let (request, cursor) = {
             let engine = lock(engine);
-            let age = engine.target_read_at().map(|at| Timestamp::now().duration_since(at));
+            let age = engine
+                .target_read_at()
+                .map(|at| Timestamp::now().duration_since(at));
             let due = age.is_none_or(|age| age >= VERIFY);
             let cursor = engine.target_cursor().filter(|_| !due).cloned();
             (engine.target_read(), cursor)
@@ -345,7 +351,13 @@ impl Worker {
             let at_rest = state.wait_for(|state| state.finished == state.started);
             at_rest.await.map_err(|_| gone(name))?;
         }
-        let (plan, wake) = lock(engine).plan(Timestamp::now());
+        let mut engine = lock(engine);
+        let (plan, wake) = engine.plan(Timestamp::now());
+        if let Some(question) = &self.context.question {
+            let explanations = engine.explain(question, &plan);
+            self.report
+                .send_modify(|report| report.explanations = explanations);
+        }
         Ok((Arc::new(plan), wake))
     }
 

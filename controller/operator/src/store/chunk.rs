@@ -60,7 +60,11 @@ mod tests {
         for count in [0, 1, 255, 256, 100_000] {
             let value = value(count);
             let pieces = pieces(&value);
-            let joined: Vec<u8> = pieces.iter().flat_map(|one| &value[one.clone()]).copied().collect();
+            let joined: Vec<u8> = pieces
+                .iter()
+                .flat_map(|one| &value[one.clone()])
+                .copied()
+                .collect();
             assert_eq!(joined, value);
             assert!(pieces.iter().all(|piece| (1..=MOST).contains(&piece.len())));
         }
@@ -72,7 +76,10 @@ mod tests {
         let mut after = before.clone();
         after.drain(200_000..200_004);
         let of = |value: &[u8]| -> BTreeSet<Vec<u8>> {
-            pieces(value).into_iter().map(|piece| value[piece].to_vec()).collect()
+            pieces(value)
+                .into_iter()
+                .map(|piece| value[piece].to_vec())
+                .collect()
         };
         let (before, after) = (of(&before), of(&after));
         assert!(before.len() > 100);

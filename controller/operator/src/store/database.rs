@@ -4,7 +4,7 @@
 //! good; the files can be read by their owner alone. `docs/decisions/0009-state-is-kept-in-sqlite.md` says why it is SQLite.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::{File, OpenOptions, TryLockError},
     hash::{DefaultHasher, Hasher},
     io,
@@ -119,8 +119,7 @@ impl Database {
             return Ok(None);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
-            Connection::open_with_flags(&file, flags).map_err(sqlite("opening"))?;
+        let connection = Connection::open_with_flags(&file, flags).map_err(sqlite("opening"))?;
         let ours = is_ours(&connection).map_err(sqlite("reading"))?;
         Ok(ours.then_some(Self {
             connection,
@@ -152,7 +151,7 @@ impl Database {
         connection
             .execute_batch(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 4194304; \
-                 PRAGMA cache_size = -8192; PRAGMA busy_timeout = 5000;",
+                 PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY; PRAGMA busy_timeout = 5000;",
             )
             .map_err(sqlite("opening"))?;
         if empty {
@@ -181,7 +180,11 @@ impl Database {
     }
 
     /// Where the records of a sync are, if they are about what `identity` names.
-    pub(super) fn find(&self, key: &Key, identity: Option<&str>) -> Result<Option<Place>, StoreError> {
+    pub(super) fn find(
+        &self,
+        key: &Key,
+        identity: Option<&str>,
+    ) -> Result<Option<Place>, StoreError> {
         self.connection
             .query_row(
                 "SELECT number, whole, identity FROM sync WHERE namespace = ?1 AND name = ?2",
@@ -320,8 +323,34 @@ impl Database {
     #[cfg(test)]
     pub(super) fn flush(&self) {
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let done = self.connection.query_row(checkpoint, [], |row| row.get::<_, i64>(0));
+        let done = self
+            .connection
+            .query_row(checkpoint, [], |row| row.get::<_, i64>(0));
         assert_eq!(done.unwrap(), 0);
+    }
+
+    /// Forgets all other syncs.
+    pub(super) fn retain(&self, keys: &BTreeSet<Key>) -> Result<(), StoreError> {
+        let reading = sqlite("reading");
+        let mut statement = self
+            .connection
+            .prepare("SELECT number, namespace, name FROM sync")
+            .map_err(&reading)?;
+        let known = statement
+            .query_map([], |row| {
+                let (namespace, name) = (row.get(1)?, row.get(2)?);
+                Ok((row.get::<_, i64>(0)?, Key { namespace, name }))
+            })
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(&reading)?;
+        for (number, _) in known.into_iter().filter(|(_, key)| !keys.contains(key)) {
+            let whole = false;
+            self.clear(Place { number, whole }, "")?;
+            self.connection
+                .execute("DELETE FROM sync WHERE number = ?1", [number])
+                .map_err(sqlite("writing"))?;
+        }
+        Ok(())
     }
 
     /// Some at a time, so that the log stays short.
@@ -465,7 +494,11 @@ impl Writing<'_> {
             }
         };
         let kept: HashMap<u16, u64> = new.order.iter().copied().collect();
-        for (number, _) in old.order.iter().filter(|(number, _)| !kept.contains_key(number)) {
+        for (number, _) in old
+            .order
+            .iter()
+            .filter(|(number, _)| !kept.contains_key(number))
+        {
             self.set(id | i64::from(*number), None)?;
         }
         if before != row {
@@ -485,7 +518,8 @@ impl Writing<'_> {
         old: &Pieces,
         new: &mut Pieces,
     ) -> Result<(), StoreError> {
-        let mut there: HashMap<u64, u16> = old.order.iter().map(|(at, hash)| (*hash, *at)).collect();
+        let mut there: HashMap<u64, u16> =
+            old.order.iter().map(|(at, hash)| (*hash, *at)).collect();
         let cut: Vec<(u64, &[u8])> = pieces(value)
             .into_iter()
             .filter_map(|piece| value.get(piece))

@@ -170,6 +170,8 @@ impl Store {
         let Some(database) = self.open(inner)? else {
             return Ok(());
         };
+        // A file that was taken away is begun anew when it is next opened.
+        let attached = attached && database.find(key, Some(identity))?.is_some();
         let mut engine = lock(engine);
         let memory = serde_json::to_vec(engine.memory()).map_err(|_| StoreError::Damaged)?;
         if !attached {
@@ -184,6 +186,24 @@ impl Store {
             inner.attached.insert(key.clone());
         }
         Ok(())
+    }
+
+    /// Forgets all other syncs.
+    pub fn retain(&self, keys: &BTreeSet<Key>) {
+        let mut inner = self.inner();
+        if self.read_only {
+            return;
+        }
+        inner.attached.retain(|key| keys.contains(key));
+        let retained = self
+            .open(&mut inner)
+            .and_then(|database| database.map_or(Ok(()), |database| database.retain(keys)));
+        if let Err(error) = retained {
+            warn!(
+                error = chain(&error),
+                "what is kept of syncs that are no more stays until the next start"
+            );
+        }
     }
 
     fn open<'a>(&self, inner: &'a mut Inner) -> Result<Option<&'a mut Database>, StoreError> {

@@ -9,6 +9,7 @@ use std::{
 
 use plumbline_cloud::{RequestObserver, RequestRecord};
 use plumbline_engine::{
+    engine::Findings,
     guard::HoldClass,
     operation::{ChangeKind, Operation, Outcome},
     plan::Plan,
@@ -104,6 +105,7 @@ pub struct Metrics {
     ready: Family<Object, Gauge>,
     reads: Family<Attempt, Counter>,
     listings: Family<Caused, Counter>,
+    findings: Family<Caused, Counter>,
     looks: Family<Attempt, Counter>,
     cycles: Family<Attempt, Counter>,
     last_success: Family<Named, Gauge>,
@@ -131,6 +133,7 @@ impl Default for Metrics {
             ready: Family::default(),
             reads: Family::default(),
             listings: Family::default(),
+            findings: Family::default(),
             looks: Family::default(),
             cycles: Family::default(),
             last_success: Family::default(),
@@ -176,6 +179,9 @@ impl Default for Metrics {
         let help =
             "Complete reads of a directory and listings below one of its containers, by cause";
         m.add("directory_listings", "counter", help, m.listings.clone());
+        let help = "Entries of which a complete comparison found that the change feed had missed something, by cause: `arrived`, \
+                    `changed`, `renamed`, `left`";
+        m.add("directory_findings", "counter", help, m.findings.clone());
         m.add(
             "tenant_looks",
             "counter",
@@ -277,12 +283,18 @@ impl Metrics {
     }
 
     pub fn listing(&self, connector: &Key, cause: Cause) {
-        let label = Caused {
-            namespace: connector.namespace.clone(),
-            name: connector.name.clone(),
-            cause: cause.as_str(),
-        };
+        let label = caused(connector, cause.as_str());
         self.listings.get_or_create(&label).inc();
+    }
+
+    /// Also what is nothing, so that its absence is told from there having been no comparison.
+    pub fn findings(&self, connector: &Key, found: Findings) {
+        for (cause, count) in found.by_cause() {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            self.findings
+                .get_or_create(&caused(connector, cause))
+                .inc_by(count);
+        }
     }
 
     pub fn tenant(&self, tenant: &Key, problem: Option<&Problem>) {
@@ -434,6 +446,14 @@ fn result(key: &Key, problem: Option<&Problem>) -> Attempt {
         namespace: key.namespace.clone(),
         name: key.name.clone(),
         result,
+    }
+}
+
+fn caused(key: &Key, cause: &'static str) -> Caused {
+    Caused {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        cause,
     }
 }
 

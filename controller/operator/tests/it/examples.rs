@@ -34,6 +34,7 @@ fn every_example_is_valid() {
         "minimal",
         "active-directory-to-entra",
         "openldap-to-entra",
+        "two-forests",
         "staging",
         "quickstart",
     ] {

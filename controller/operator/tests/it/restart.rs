@@ -2,6 +2,7 @@
 //! the lab tenant.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::PathBuf,
@@ -42,13 +43,18 @@ impl Process {
 }
 
 impl World {
-    async fn in_step() -> Self {
+    async fn new() -> Self {
         let world = Self {
             lab: Lab::start("Apply").await,
             company: Company::generate(7, 40, Dialect::OpenLdap),
         };
         let init = world.lab.plumbline(&["tenant", "init"]).await;
         assert!(init.status.success());
+        world
+    }
+
+    async fn in_step() -> Self {
+        let world = Self::new().await;
         let process = world.start();
         world.concluded(&process, 2).await;
         drop(process);
@@ -164,11 +170,15 @@ async fn a_restart_goes_on_from_its_state_and_lists_neither_directory_nor_tenant
         assert_eq!(mode & 0o777, 0o600, "{:?}", file.path());
         let bytes = fs::read(file.path()).unwrap();
         for secret in ["secret-of-the-reader", &world.lab.tenant.client_secret()] {
-            assert!(!bytes.windows(secret.len()).any(|at| at == secret.as_bytes()));
+            assert!(
+                !bytes
+                    .windows(secret.len())
+                    .any(|at| at == secret.as_bytes())
+            );
         }
     }
-    // Whoever listed everything would be cut off.
-    world.lab.directory.limit_size(READER, Some(8));
+    // Whoever listed everything would be cut off; a renamed person changes some groups too.
+    world.lab.directory.limit_size(READER, Some(30));
     assert_eq!(world.restart("Lovelace").await, ((false, false), 1));
     world.lab.directory.limit_size(READER, None);
 
@@ -176,11 +186,16 @@ async fn a_restart_goes_on_from_its_state_and_lists_neither_directory_nor_tenant
     let first = world.start();
     world.concluded(&first, 1).await;
     let second = world.start();
-    world.says(&second, "another process keeps its state", 1).await;
+    world
+        .says(&second, "another process keeps its state", 1)
+        .await;
     drop((first, second));
 
     // What has grown old is asked for anew, and only what differs is written.
-    world.lab.tenant.reset_delta_tokens(DeltaReset::ResyncRequired);
+    world
+        .lab
+        .tenant
+        .reset_delta_tokens(DeltaReset::ResyncRequired);
     assert_eq!(world.restart("Hopper").await, ((true, false), 1));
     world.lab.directory.limit_session_log(0);
     world.lab.directory.refuse_stale_cookies(true);
@@ -200,11 +215,15 @@ async fn without_a_good_state_one_full_cycle_writes_only_what_differs() {
     fs::copy(&file, &old).unwrap();
     let log = |world: &World| world.state("plumbline.db-wal");
     let damages: [(&str, &dyn Fn(&World)); 5] = [
-        ("deleted", &|world| fs::remove_dir_all(world.lab.path("state")).unwrap()),
+        ("deleted", &|world| {
+            fs::remove_dir_all(world.lab.path("state")).unwrap()
+        }),
         ("truncated", &|world| {
             let _ = fs::remove_file(log(world));
             let size = fs::metadata(world.state("plumbline.db")).unwrap().len();
-            let half = fs::OpenOptions::new().write(true).open(world.state("plumbline.db"));
+            let half = fs::OpenOptions::new()
+                .write(true)
+                .open(world.state("plumbline.db"));
             half.unwrap().set_len(size / 2).unwrap();
         }),
         ("garbage", &|world| {
@@ -241,46 +260,101 @@ async fn without_a_good_state_one_full_cycle_writes_only_what_differs() {
     world.is_converged().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_200_times_at_any_point_it_converges_to_the_same_end_with_nobody_twice() {
+/// A sequence of numbers that look random (xorshift64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(end).unwrap()).unwrap()
+    }
+}
+
+/// Someone is hired or renamed, joins a group or leaves one. The same rounds change every world in the same way.
+fn change(world: &mut World, round: usize) {
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15 ^ (round as u64 + 1) << 20);
+    let groups: Vec<ObjectId> = world.company.groups().keys().copied().collect();
+    let units: Vec<ObjectId> = world.company.units().keys().copied().collect();
+    let person = world.person(chance.below(40));
+    let group = groups[chance.below(groups.len())];
+    let company = &mut world.company;
+    let changes = match chance.below(4) {
+        0 => (company.hire(units[round % units.len()])).map(|(_, changes)| changes),
+        1 => company.join(group, person),
+        2 => company.quit(group, person),
+        _ => company.rename(person, &format!("Round{round}")),
+    };
+    // Who is in a group cannot join it.
+    if let Ok(changes) = changes {
+        world.lab.directory.apply_all(&changes).unwrap();
+    }
+}
+
+/// Changes, starts and kills, then runs to the end; what the tenant holds then, by name.
+async fn killed(seed: u64, kills: usize) -> BTreeMap<String, serde_json::Value> {
     let mut world = World::in_step().await;
     let began = Instant::now();
     let process = world.start();
     world.concluded(&process, 1).await;
-    let cycle = began.elapsed();
+    let cycle = usize::try_from(began.elapsed().as_micros()).unwrap();
     drop(process);
-    let mut chance = 0x2545_f491_4f6c_dd1d_u64;
-    let mut random = move |below: u64| {
-        chance ^= chance << 13;
-        chance ^= chance >> 7;
-        chance ^= chance << 17;
-        chance % below
-    };
-    let groups: Vec<ObjectId> = world.company.groups().keys().copied().collect();
-    let units: Vec<ObjectId> = world.company.units().keys().copied().collect();
-    for round in 0..200_usize {
-        let person = world.person(usize::try_from(random(40)).unwrap());
-        let group = groups[round % groups.len()];
-        let changes = match random(4) {
-            0 => world.company.hire(units[round % units.len()]).map(|(_, changes)| changes),
-            1 => world.company.join(group, person),
-            2 => world.company.quit(group, person),
-            _ => world.company.rename(person, &format!("Round{round}")),
-        };
-        // Who is in a group cannot join it.
-        if let Ok(changes) = changes {
-            world.lab.directory.apply_all(&changes).unwrap();
+    let mut chance = Chance(seed);
+    for round in 0..ROUNDS {
+        change(&mut world, round);
+        if round < kills {
+            let process = world.start();
+            let micros = chance.below(cycle * 5 / 4);
+            tokio::time::sleep(Duration::from_micros(micros as u64)).await;
+            drop(process);
         }
-        let process = world.start();
-        let micros = u64::try_from(cycle.as_micros()).unwrap() * 5 / 4;
-        tokio::time::sleep(Duration::from_micros(random(micros))).await;
-        drop(process);
     }
-    eprintln!("MEASURE: a cycle from the start takes {cycle:?}, 200 kills {:?}", began.elapsed());
     let process = world.start();
     world.concluded(&process, 3).await;
     drop(process);
     world.is_converged().await;
+    let users = world.lab.tenant.users();
+    let name = |id: &serde_json::Value| {
+        let user = users.iter().find(|user| user["id"] == *id);
+        user.map(|user| user["userPrincipalName"].clone())
+    };
+    let mut held = BTreeMap::new();
+    for user in &users {
+        let fields = [
+            "accountEnabled",
+            "displayName",
+            "surname",
+            "mail",
+            "department",
+        ];
+        let fields = fields
+            .map(|field| user[field].clone())
+            .into_iter()
+            .collect();
+        held.insert(user["userPrincipalName"].to_string(), fields);
+    }
+    for group in world.lab.tenant.groups() {
+        let members = group["members"].as_array().into_iter().flatten();
+        let mut members: Vec<_> = members.filter_map(name).collect();
+        members.sort_by_key(ToString::to_string);
+        held.insert(group["displayName"].to_string(), members.into());
+    }
+    held
+}
+
+/// In each of four worlds.
+const ROUNDS: usize = 50;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_200_times_at_any_point_it_converges_to_the_same_end_with_nobody_twice() {
+    let seeds = [0x2545_f491, 0x4f6c_dd1d, 0x1234_5677, 0x7654_3211];
+    let killed = seeds.map(|seed| tokio::spawn(killed(seed, ROUNDS)));
+    let unharmed = tokio::spawn(self::killed(1, 0)).await.unwrap();
+    assert!(unharmed.len() > 50);
+    for ended in killed {
+        assert_eq!(ended.await.unwrap(), unharmed);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -295,16 +369,74 @@ async fn a_full_disk_is_told_and_work_goes_on_in_memory_until_there_is_room_agai
     command.arg("mount -t tmpfs -o size=1m tmpfs \"$1\" && dd if=/dev/zero of=\"$1/ballast\" bs=1k count=980 2>/dev/null; shift; exec \"$@\"");
     command.arg("sh").arg(&state);
     let plumbline = world.command();
-    command.arg(plumbline.get_program()).args(plumbline.get_args());
+    command
+        .arg(plumbline.get_program())
+        .args(plumbline.get_args());
     command.stdout(Stdio::null());
     let process = world.begin(command);
     world.concluded(&process, 1).await;
-    world.says(&process, "the volume has no room for the state", 1).await;
+    world
+        .says(&process, "the volume has no room for the state", 1)
+        .await;
     world.rename(3, "Memory");
     world.concluded(&process, 4).await;
     assert!(world.has("Memory"));
     let inside = PathBuf::from(format!("/proc/{}/root", process.child.id()));
-    let ballast = inside.join(state.strip_prefix("/").unwrap()).join("ballast");
+    let ballast = inside
+        .join(state.strip_prefix("/").unwrap())
+        .join("ballast");
     fs::remove_file(ballast).unwrap();
     world.says(&process, "state is kept again", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_syncs_of_one_connector_go_on_from_different_places_without_a_listing() {
+    let mut world = World::new().await;
+    let file = world.lab.path("manifests/all.yaml");
+    let yaml = fs::read_to_string(&file).unwrap();
+    let people = yaml.replace(
+        "include: [{everything",
+        "classes: [User]\n  include: [{everything",
+    );
+    let second = |suspend: bool| {
+        format!(
+            "{people}---\napiVersion: plumbline.dev/v1alpha1\nkind: SyncScope\nmetadata: {{name: groups}}\nspec:\n  connectorRef: {{name: corp}}\n  \
+             classes: [Group]\n  include: [{{everything: {{}}}}]\n---\napiVersion: plumbline.dev/v1alpha1\nkind: DirectorySync\nmetadata: {{name: groups}}\n\
+             spec: {{tenantRef: {{name: lab}}, mode: Apply, suspend: {suspend}, scopes: [{{name: groups}}]}}\n"
+        )
+    };
+    fs::write(&file, second(false)).unwrap();
+    let process = world.start();
+    world.concluded(&process, 6).await;
+    drop(process);
+    let groups = world.lab.tenant.groups().len();
+    assert!(groups > 3 && world.lab.tenant.users().len() > 30);
+
+    // The one goes on while the other rests, and misses a group.
+    fs::write(&file, second(true)).unwrap();
+    let unit = *world.company.units().keys().next().unwrap();
+    let (_, changes) = world
+        .company
+        .found_group("Latecomers", unit, Vec::new())
+        .unwrap();
+    world.lab.directory.apply_all(&changes).unwrap();
+    world.rename(3, "Lovelace");
+    let process = world.start();
+    world.concluded(&process, 2).await;
+    drop(process);
+    assert!(world.has("Lovelace"));
+    assert_eq!(world.lab.tenant.groups().len(), groups);
+
+    fs::write(&file, second(false)).unwrap();
+    let (listed, writes) = world.restart("Hopper").await;
+    assert_eq!(listed, (false, false));
+    assert!(writes >= 1);
+    let process = world.start();
+    world.concluded(&process, 4).await;
+    assert_eq!(world.lab.tenant.groups().len(), groups + 1);
+    assert!(
+        !process.log().contains("everything is read"),
+        "{}",
+        process.log()
+    );
 }

@@ -1,7 +1,7 @@
-//! Nothing exists before it works: for each field of the four kinds (and each value of an enumeration), each reason and each value of
-//! the chart, `tests/data/tables.yaml` names the test that shows what changes with it.
+//! Nothing exists before it works: for each field of the four kinds (and each value of an enumeration), each reason, each value of the
+//! chart, each flag of the command line and each metric, `tests/data/tables.yaml` names the test that shows what changes with it.
 //!
-//! What there is comes from the schemas, the table of reasons and the chart themselves, so a row too few or too many fails, and so
+//! What there is comes from the schemas, the table of reasons, the chart, the parser and the registry of metrics themselves, so a row too few or too many fails, and so
 //! does a test that is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +50,21 @@ fn leaves(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
+/// The arguments of a command and of those below it, as in `plan --world` and `explain OBJECT`.
+fn flags(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
+    for argument in command.get_arguments() {
+        let name = match argument.get_long() {
+            Some("help" | "version") => continue,
+            Some(long) => format!("--{long}"),
+            None => argument.get_value_names().unwrap()[0].to_string(),
+        };
+        found.insert(format!("{path}{name}"));
+    }
+    for below in command.get_subcommands() {
+        flags(below, &format!("{path}{} ", below.get_name()), found);
+    }
+}
+
 /// Everything that must have a test.
 fn existing() -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut existing: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
@@ -77,6 +92,14 @@ fn existing() -> BTreeMap<&'static str, BTreeSet<String>> {
             .map(str::to_owned)
     });
     existing.insert("values", values.collect());
+    let command = <plumbline::cli::Cli as clap::CommandFactory>::command();
+    flags(&command, "", existing.entry("flags").or_default());
+    let metrics = plumbline::telemetry::metrics::Metrics::default();
+    let metrics = metrics.described().iter();
+    existing.insert(
+        "metrics",
+        metrics.map(|metric| metric.name.to_owned()).collect(),
+    );
     existing
 }
 
@@ -152,7 +175,7 @@ fn faults(
                 .filter(|source| has_test(source, function))
             {
                 // It must at least be named there, or in the module around, which builds what the test starts from.
-                let word = name.rsplit(['.', '=']).next().unwrap_or_default();
+                let word = name.rsplit(['.', '=', ' ']).next().unwrap_or_default();
                 let word = word.trim_end_matches("[]");
                 let around = module
                     .rsplit_once("::")
@@ -169,7 +192,7 @@ fn faults(
 }
 
 #[test]
-fn each_field_reason_and_value_names_the_test_that_changes_with_it() {
+fn each_field_reason_value_flag_and_metric_names_the_test_that_changes_with_it() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tables.yaml");
     let tables: BTreeMap<String, Table> =
         serde_yaml::from_str(&fs::read_to_string(file).unwrap()).unwrap();

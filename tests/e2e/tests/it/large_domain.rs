@@ -149,7 +149,8 @@ fn manifests(scenario: &Scenario, directory: &Directory) -> Vec<Value> {
     for manifest in &mut manifests {
         match manifest["kind"].as_str() {
             Some("DirectoryConnector") => {
-                manifest["spec"]["changes"] = json!({"interval": "10m", "confirmAbsence": "1s"});
+                manifest["spec"]["changes"] =
+                    json!({"interval": "10m", "confirmAbsence": "1s", "detect": "FullRead"});
             }
             Some("CloudTenant") => {
                 manifest["spec"]["entra"]["auth"] =

@@ -23,3 +23,4 @@ mod plan_mode;
 mod scenario;
 mod servers;
 mod suspend;
+mod two_forests;

@@ -23,7 +23,9 @@ fn nobody_is_lost_by_what_happens_to_the_source_or_the_resources() {
     let foreign = foreign(&scenario.tenant, &people[20], &people[21]);
     let mut manifests = openldap_example(&scenario, &directory);
     let connector = of_kind(&mut manifests, "DirectoryConnector");
-    connector["spec"]["changes"] = json!({"interval": "1s", "confirmAbsence": "1s"});
+    // No server tells its feed of a lost right: what it does to a read is the question here.
+    connector["spec"]["changes"] =
+        json!({"interval": "1s", "confirmAbsence": "1s", "detect": "FullRead"});
     let connector = connector.clone();
     let scope = of_kind(&mut manifests, "SyncScope").clone();
     scenario.apply(&manifests);

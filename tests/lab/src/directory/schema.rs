@@ -322,6 +322,8 @@ const ROWS: &[Row] = &[
     row("creatorsName", "", "2.5.18.3", Name, OpenLdap, Both, Operational),
     row("modifiersName", "", "2.5.18.4", Name, OpenLdap, Both, Operational),
     row("hasSubordinates", "", "2.5.18.9", Boolean, OpenLdap, Both, Operational),
+    // Of Exchange's schema, whose identifiers are not published; nothing asks for it by that.
+    row("msExchMasterAccountSid", "", "msExchMasterAccountSid-oid", Octets, Ad, Both, User),
     row("targetAddress", "", "1.2.840.113556.1.2.352", Text, Ad, Both, User),
     row("mailNickname", "", "1.2.840.113556.1.2.447", Text, Ad, Both, User),
     row("createTimestamp", "", "2.5.18.1", Time, Both, Both, Operational),

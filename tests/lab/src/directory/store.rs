@@ -151,6 +151,18 @@ impl Store {
 
     /// Applies one change under the rules of the profile.
     pub fn apply(&mut self, change: &Change) -> Result<(), Refusal> {
+        let (id, added, gone) = self.make(change)?;
+        self.log_change(id, added, gone.as_ref());
+        Ok(())
+    }
+
+    /// Applies one change that content synchronisation says nothing of: what servers lose with a success code.
+    pub fn apply_untold(&mut self, change: &Change) -> Result<(), Refusal> {
+        self.make(change).map(drop)
+    }
+
+    /// Makes a change; tells the number of the entry, whether it is new, and what was deleted.
+    fn make(&mut self, change: &Change) -> Result<(u64, bool, Option<Stored>), Refusal> {
         let named = match change {
             Change::Add(entry) => &entry.dn,
             Change::Modify { dn, .. } | Change::Rename { dn, .. } | Change::Delete { dn } => dn,
@@ -176,10 +188,7 @@ impl Store {
             Change::Delete { dn } => self.delete(dn),
         };
         self.links = None;
-        if done.is_ok() {
-            self.log_change(known.unwrap_or(added), known.is_none(), gone.as_ref());
-        }
-        done
+        done.map(|()| (known.unwrap_or(added), known.is_none(), gone))
     }
 
     /// Inserts an entry without any check or operational attribute: for broken UTF-8, missing or doubled anchors,

@@ -1,7 +1,10 @@
 //! What each field of the four kinds changes: folders of manifests that differ in one field, over one embedded directory and one lab
 //! tenant, run by the folder host in this process. Many resources with one difference each share a run.
 
+mod changes;
 mod connector;
+mod disturbance;
+mod joins;
 mod scope;
 mod sync;
 mod tenant;
@@ -27,14 +30,14 @@ use plumbline_lab::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-const BASE: &str = "dc=corp,dc=example,dc=com";
-const READER: &str = "cn=reader,dc=corp,dc=example,dc=com";
+pub(crate) const BASE: &str = "dc=corp,dc=example,dc=com";
+pub(crate) const READER: &str = "cn=reader,dc=corp,dc=example,dc=com";
 
 /// A directory, a tenant with the mark defined, and the folder of secrets for both.
-struct Lab {
-    directory: Directory,
-    tenant: LabTenant,
-    folder: tempfile::TempDir,
+pub(crate) struct Lab {
+    pub(crate) directory: Directory,
+    pub(crate) tenant: LabTenant,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// What a run came to.
@@ -46,7 +49,7 @@ struct Seen {
 
 impl Lab {
     /// Units `Staff`, `Partners` and `Groups` with these entries in them.
-    async fn start(entries: Vec<Entry>) -> Self {
+    pub(crate) async fn start(entries: Vec<Entry>) -> Self {
         let mut config = Config::new(Profile::OpenLdap, BASE);
         let root = Entry::new(BASE)
             .with("objectClass", "organization")
@@ -82,11 +85,11 @@ impl Lab {
         lab
     }
 
-    fn secrets(&self) -> PathBuf {
+    pub(crate) fn secrets(&self) -> PathBuf {
         self.folder.path().join("secrets")
     }
 
-    fn secret(&self, name: &str, keys: &[(&str, &str)]) {
+    pub(crate) fn secret(&self, name: &str, keys: &[(&str, &str)]) {
         let folder = self.secrets().join(name);
         fs::create_dir_all(&folder).unwrap();
         for (key, value) in keys {
@@ -94,7 +97,7 @@ impl Lab {
         }
     }
 
-    fn connector(&self, name: &str, changes: Value) -> Value {
+    pub(crate) fn connector(&self, name: &str, changes: Value) -> Value {
         let spec = json!({
             "servers": [self.directory.ldaps_url()],
             "baseDN": BASE,
@@ -105,7 +108,7 @@ impl Lab {
         resource("DirectoryConnector", name, merge(spec, changes))
     }
 
-    fn tenant(&self, name: &str, changes: Value) -> Value {
+    pub(crate) fn tenant(&self, name: &str, changes: Value) -> Value {
         let spec = json!({
             "tenantId": self.tenant.tenant_id(),
             "clientId": self.tenant.client_id(),
@@ -118,7 +121,7 @@ impl Lab {
     }
 
     /// The manifests as the folder host reads them; all must be valid.
-    fn manifests(resources: &[Value]) -> Manifests {
+    pub(crate) fn manifests(resources: &[Value]) -> Manifests {
         let folder = tempfile::tempdir().unwrap();
         for (at, resource) in resources.iter().enumerate() {
             fs::write(
@@ -132,7 +135,11 @@ impl Lab {
         manifests
     }
 
-    fn begin(&self, resources: &[Value], mode: Option<Mode>) -> (FolderRun, CancellationToken) {
+    pub(crate) fn begin(
+        &self,
+        resources: &[Value],
+        mode: Option<Mode>,
+    ) -> (FolderRun, CancellationToken) {
         let stop = CancellationToken::new();
         let manifests = Self::manifests(resources);
         let run = FolderRun::start(
@@ -186,7 +193,7 @@ impl Lab {
     }
 
     /// Replaces an attribute of an entry.
-    fn change(&self, dn: &str, attribute: Attribute) {
+    pub(crate) fn change(&self, dn: &str, attribute: Attribute) {
         let modification = Modification {
             operation: plumbline_lab::directory::Operation::Replace,
             attribute,
@@ -265,7 +272,7 @@ fn condition(status: &Value, field: &str) -> String {
     })
 }
 
-fn person(number: usize, unit: &str) -> Entry {
+pub(crate) fn person(number: usize, unit: &str) -> Entry {
     Entry::new(format!("uid=p{number},ou={unit},{BASE}"))
         .with("objectClass", "inetOrgPerson")
         .with("uid", format!("p{number}"))
@@ -277,7 +284,7 @@ fn person(number: usize, unit: &str) -> Entry {
 }
 
 /// A group of these people and groups, by DN.
-fn group(name: &str, members: &[String]) -> Entry {
+pub(crate) fn group(name: &str, members: &[String]) -> Entry {
     let mut entry = Entry::new(format!("cn={name},ou=Groups,{BASE}"))
         .with("objectClass", "groupOfNames")
         .with("cn", name)
@@ -288,28 +295,28 @@ fn group(name: &str, members: &[String]) -> Entry {
     entry
 }
 
-fn staff(number: usize) -> String {
+pub(crate) fn staff(number: usize) -> String {
     format!("uid=p{number},ou=Staff,{BASE}")
 }
 
-fn resource(kind: &str, name: &str, spec: Value) -> Value {
+pub(crate) fn resource(kind: &str, name: &str, spec: Value) -> Value {
     json!({"apiVersion": "plumbline.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 
 /// Everything of the connector `corp`, but for the changes.
-fn scope(name: &str, changes: Value) -> Value {
+pub(crate) fn scope(name: &str, changes: Value) -> Value {
     let spec = json!({"connectorRef": {"name": "corp"}, "include": [{"everything": {}}]});
     resource("SyncScope", name, merge(spec, changes))
 }
 
 /// To the tenant `lab`, by default with the scope of the same name.
-fn sync(name: &str, changes: Value) -> Value {
+pub(crate) fn sync(name: &str, changes: Value) -> Value {
     let spec = json!({"tenantRef": {"name": "lab"}, "scopes": [{"name": name}]});
     resource("DirectorySync", name, merge(spec, changes))
 }
 
 /// JSON merge patch (RFC 7396).
-fn merge(mut target: Value, patch: Value) -> Value {
+pub(crate) fn merge(mut target: Value, patch: Value) -> Value {
     let Value::Object(patch) = patch else {
         return patch;
     };

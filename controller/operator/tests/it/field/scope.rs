@@ -3,7 +3,7 @@
 use plumbline_crds::Mode;
 use plumbline_lab::{
     company::{Company, Dialect},
-    directory::{Account, Config, Directory, Profile},
+    directory::{Account, Change, Config, Directory, Entry, Profile},
 };
 use serde_json::json;
 
@@ -91,6 +91,12 @@ async fn contacts_are_counted_where_the_scope_names_their_class() {
     config.entries = company.entries();
     config.accounts = vec![Account::reader(READER, "secret").seeing_deleted()];
     let domain = Directory::start(config).await.unwrap();
+    // That deleted objects are readable shows where there is one.
+    let leaver = format!("CN=Leaver,CN=Users,{}", company.base_dn());
+    let added = Change::Add(Entry::new(leaver.clone()).with("objectClass", "container"));
+    domain
+        .apply_all(&[added, Change::Delete { dn: leaver }])
+        .unwrap();
     let lab = Lab::start(vec![]).await;
     lab.secret("domain-ca", &[("ca.crt", domain.ca_pem())]);
     let changes = json!({"servers": [domain.ldaps_url()], "tls": {"caRef": {"name": "domain-ca"}}});

@@ -60,8 +60,7 @@ async fn the_time_to_confirm_an_absence_decides_when_somebody_unread_is_gone() {
     ];
     let lab = Lab::start(people.into()).await;
     let connector = |name: &str, unit: &str, confirm: &str| {
-        let changes =
-            json!({"baseDN": format!("ou={unit},{BASE}"), "changes": {"confirmAbsence": confirm}});
+        let changes = json!({"baseDN": format!("ou={unit},{BASE}"), "changes": {"confirmAbsence": confirm, "detect": "FullRead"}});
         lab.connector(name, changes)
     };
     let of = |name: &str| json!({"connectorRef": {"name": name}});
