@@ -227,5 +227,6 @@ fn configuration() -> Result<Configuration> {
             approved: BTreeSet::new(),
         },
         drift: DriftPolicy::Correct,
+        joins: None,
     })
 }

@@ -105,7 +105,7 @@ fn program() -> Result<PathBuf> {
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let path =
         messages.filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from));
-    path.last().context("cargo built no program")
+    path.next_back().context("cargo built no program")
 }
 
 /// A directory with people, and who reads and changes it.
