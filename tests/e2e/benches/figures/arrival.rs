@@ -103,7 +103,7 @@ fn program() -> Result<PathBuf> {
     let messages = text
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let path =
+    let mut path =
         messages.filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from));
     path.next_back().context("cargo built no program")
 }
