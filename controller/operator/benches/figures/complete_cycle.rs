@@ -227,6 +227,5 @@ fn configuration() -> Result<Configuration> {
             approved: BTreeSet::new(),
         },
         drift: DriftPolicy::Correct,
-        joins: None,
     })
 }
