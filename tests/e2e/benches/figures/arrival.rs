@@ -28,7 +28,7 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let place = Place {
         server_type: "OpenLDAP",
         domain: "example.com",
-        parent: format!("ou=people,{suffix}"),
+        parent: format!("ou=bench,{suffix}"),
         base: suffix.to_owned(),
         naming: "uid",
         class: "inetOrgPerson",
@@ -42,7 +42,7 @@ pub(super) fn run() -> Result<Vec<Row>> {
     let place = Place {
         server_type: "ActiveDirectory",
         domain: "corp.example.com",
-        parent: format!("OU=People,{base}"),
+        parent: format!("OU=Bench,{base}"),
         base: base.to_owned(),
         naming: "cn",
         class: "user",
@@ -103,9 +103,9 @@ fn program() -> Result<PathBuf> {
     let messages = text
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let path =
+    let mut path =
         messages.filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from));
-    path.last().context("cargo built no program")
+    path.next_back().context("cargo built no program")
 }
 
 /// A directory with people, and who reads and changes it.
