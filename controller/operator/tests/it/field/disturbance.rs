@@ -94,7 +94,7 @@ async fn each_disturbance_fails_a_cycle_with_its_reason_and_loses_nobody() {
         (Fault::Garbage, Some("ReadIncomplete")),
         (Fault::GarbledControl, Some("ReadIncomplete")),
         (Fault::FewerValues, Some("ReadIncomplete")),
-        (Fault::Busy(1), Some("ServerUnavailable")),
+        (Fault::Busy(1), Some("ReadIncomplete")),
         (Fault::Reset, Some("ReadIncomplete")),
         // A page that comes twice is no harm; one that comes again and again is refused by the adapter's tests.
         (Fault::RepeatedCookie, None),
