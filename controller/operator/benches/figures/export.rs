@@ -76,7 +76,7 @@ pub(super) async fn run() -> Result<Row> {
         .get(BURST - 1)
         .zip(sent.last())
         .context("too few writes")?;
-    let permitted = end.duration_since(*begin).as_secs_f64() * PACE;
+    let permitted = end.saturating_sub(*begin).as_secs_f64() * PACE;
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let share = (sent.len() - BURST) as f64 / permitted;
     let twice = tenant.refused_twice().len();

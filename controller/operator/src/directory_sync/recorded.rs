@@ -94,7 +94,8 @@ pub fn replayed(
             return lacks("no complete read of the tenant by this DirectorySync".to_owned());
         }
         let configuration = validate(&parts, &known.servers, GraphTarget::CAPABILITIES)?;
-        let engine = Engine::new(configuration, store.memory(key, &parts.scopes));
+        let mut engine = Engine::new(configuration, store.memory(key, &parts.scopes));
+        engine.keep_target_values();
         for name in parts.connectors.keys() {
             let asked = known.asked.get(name).cloned().unwrap_or_default();
             let wanted = engine.read_request(name).attributes;

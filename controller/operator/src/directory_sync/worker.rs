@@ -223,7 +223,11 @@ impl Worker {
             lock(engine).configure(configuration);
             engine.clone()
         } else {
-            Arc::new(Mutex::new(self.resume(parts, configuration).await?))
+            let mut engine = self.resume(parts, configuration).await?;
+            if self.context.question.is_some() {
+                engine.keep_target_values();
+            }
+            Arc::new(Mutex::new(engine))
         };
         self.engine = Some(engine.clone());
         let mut seen = BTreeMap::new();
