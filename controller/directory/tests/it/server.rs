@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use plumbline_directory::{Bind, Detect, FULL_READS, PAGE_SIZE, Settings, Timeouts};
@@ -77,11 +78,24 @@ impl Server {
             .find_map(|line| line.split_once("_PID="))
             .unwrap()
             .1;
+        let killed_at = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         let killed = Command::new("kill")
             .args(["-KILL", pid.trim_matches('\'')])
             .status();
         assert!(killed.unwrap().success());
         while self.command(&["status"]).output().unwrap().status.success() {
+            std::thread::yield_now();
+        }
+        // OpenLDAP tells its start in whole seconds.
+        while SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs()
+            == killed_at
+        {
             std::thread::yield_now();
         }
         self.run(&["up"]);

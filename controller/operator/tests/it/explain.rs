@@ -373,8 +373,8 @@ async fn each_cause_of_being_in_or_out_is_told() {
     }
     // The state of the sync that ran knows since when.
     let state = recorded.path("state");
-    let files = || fs::read(state.join("default.all.json")).unwrap();
-    let before = files();
+    let kept = || fs::read(state.join("plumbline.db")).unwrap();
+    let before = kept();
     let known = recorded.explain(
         "dsync/all",
         "p6@corp.example.com",
@@ -392,7 +392,7 @@ async fn each_cause_of_being_in_or_out_is_told() {
         since(&known),
         since(&gone)
     );
-    assert_eq!(files(), before, "the state of another process is only read");
+    assert_eq!(kept(), before, "the state of another process is only read");
 
     let quarantined = |more: &[&str]| {
         let output = recorded.run(&[&["plan", "--output", "json"], more].concat());

@@ -76,7 +76,8 @@ pub(crate) async fn base(visit: &mut Visit<'_>) -> Result<Option<SyncUuid>, Dire
 }
 
 /// When the server was started, as far as it tells: 389-ds by `dataversion` of the root DSE; OpenLDAP by the time of its subschema, which
-/// it stamps at every start (seen on 2.5; the reason is in its `schema_info`).
+/// it stamps at every start (seen on 2.5; the reason is in its `schema_info`), in whole seconds: a start in the second of the one before is
+/// seen only by change sequence numbers that went back.
 pub(crate) async fn started(visit: &mut Visit<'_>) -> Result<String, DirectoryError> {
     if visit.server.server_type != ServerType::OpenLdap {
         return Ok(visit.server.data_version.clone());
