@@ -352,14 +352,9 @@ async fn of_two_providers_either_tells_what_the_other_wrote() {
         "{before:?}"
     );
     follower.consumer.catch_up(&mut follower.source).await;
-    // Until the second has what the first one wrote, the cookie is ahead of it.
-    let mut second = Consumer::new(&["cn"]);
-    let has = |second: &Consumer, rdn: &str| {
-        let mut entries = second.entries.values();
-        entries.any(|entry| entry.dn.starts_with(rdn))
-    };
-    while !has(&second, "uid=three") {
-        second.catch_up(&mut fetched).await;
+    // Until the second knows that it has what the first one wrote, the cookie is ahead of it.
+    while there.position().await != follower.company.position().await {
+        tokio::task::yield_now().await;
     }
     one.run(&["down"]);
     there.person("four", &base).await;

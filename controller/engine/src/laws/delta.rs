@@ -16,6 +16,7 @@ use proptest::{
 
 use super::{
     configured::{CONNECTORS, JOINED, compiled, put_back},
+    explained::misexplained,
     feed::{Directory, FOREIGN, GROUPS, PEOPLE, SECOND, START, UNITS},
     target::Model,
 };
@@ -430,6 +431,15 @@ impl Runner {
         engine.plan(self.now).0
     }
 
+    /// What is told of people of two directories otherwise than planned.
+    fn misexplained(&mut self) -> Option<String> {
+        let mut engine = self.engine.take().filter(|_| self.kind >= JOINED)?;
+        let plan = self.plan(&mut engine);
+        let wrong = misexplained(&engine, &plan);
+        self.engine = Some(engine);
+        wrong
+    }
+
     /// The engine against a new one that reads everything.
     fn compare(&mut self, engine: &mut Engine) {
         let own = self.plan(engine);
@@ -531,6 +541,8 @@ fn search(
             restart: None,
         };
         runner.cycle(&last);
+        let misexplained = runner.misexplained();
+        runner.broken.extend(misexplained);
         prop_assert!(runner.broken.is_empty(), "{}", runner.broken.join("\n"));
         Ok(())
     })

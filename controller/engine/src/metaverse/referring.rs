@@ -47,7 +47,12 @@ impl Metaverse {
         }
     }
 
-    fn mapping<'a>(&self, configuration: &'a Configuration, slot: u32) -> Option<&'a Mapping> {
+    /// The mapping of the scope that takes an entry.
+    pub(crate) fn mapping<'a>(
+        &self,
+        configuration: &'a Configuration,
+        slot: u32,
+    ) -> Option<&'a Mapping> {
         let state = self.state(slot);
         let scope = configuration.scopes.get(usize::from(state.scope))?;
         scope.mapping.get(&state.class)

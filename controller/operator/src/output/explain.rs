@@ -161,6 +161,16 @@ fn identity(page: &mut Page, explanation: &Explanation) {
     if let Some(alternate) = alternate {
         page.field(2, "alternate", COLUMN, &spelled(alternate));
     }
+    for other in &explanation.joined {
+        let part = if other.takes_part {
+            ""
+        } else {
+            ", which is in no scope"
+        };
+        let dn = plain(&other.entry.dn);
+        let text = format!("{dn} of connector `{}`{part}", other.entry.connector);
+        page.field(2, "joined to", COLUMN, &text);
+    }
     match &explanation.target {
         None => page.field(2, "tenant", COLUMN, "has no object for it"),
         Some(held) => {
@@ -511,7 +521,7 @@ fn links(page: &mut Page, explanation: &Explanation) {
         .filter(|manager| !manager.named.is_empty() || manager.held.is_some())
     {
         page.heading("MANAGER");
-        page.line(2, &format!("from {}", manager.attribute));
+        page.line(2, &format!("from {}", manager.attributes.join(" and ")));
         manager
             .named
             .iter()
@@ -629,9 +639,13 @@ fn one_attribute(page: &mut Page, attribute: &Attribute, exists: bool) {
             Origin::Scope => "`spec.scopes[].mapping`",
             Origin::Omitted => "omitted",
         };
+        let of = attribute.connector.as_ref();
+        let of = of.map_or_else(String::new, |connector| {
+            format!(" of connector `{connector}`")
+        });
         page.line(
             6,
-            &format!("from {} ({origin})", plain(&attribute.expression)),
+            &format!("from {} ({origin}{of})", plain(&attribute.expression)),
         );
         attribute
             .sources

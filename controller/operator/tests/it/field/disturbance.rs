@@ -26,11 +26,15 @@ fn account(number: usize) -> Entry {
 
 /// How many reads ended with this result, by the metric.
 fn reads(run: &FolderRun, result: &str) -> u64 {
+    counted(run, "reads", &format!("result=\"{result}\""))
+}
+
+fn counted(run: &FolderRun, what: &str, label: &str) -> u64 {
     let text = run.metrics.encode().unwrap();
-    let wanted = format!("result=\"{result}\"");
-    let lines = text.lines().filter(|line| {
-        line.starts_with("plumbline_directory_reads_total") && line.contains(&wanted)
-    });
+    let name = format!("plumbline_directory_{what}_total");
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with(&name) && line.contains(label));
     lines
         .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
         .sum()
@@ -53,6 +57,89 @@ fn members(lab: &Lab) -> usize {
     let crew = groups.iter().find(|group| group["displayName"] == "crew");
     crew.and_then(|crew| crew["members"].as_array())
         .map_or(0, Vec::len)
+}
+
+fn enabled(lab: &Lab) -> usize {
+    let users = lab.tenant.users();
+    users
+        .iter()
+        .filter(|user| user["accountEnabled"] == true)
+        .count()
+}
+
+/// How many of the sync are in quarantine because nothing proves that they are gone.
+fn unproven(run: &FolderRun) -> u64 {
+    let statuses = run.host.statuses();
+    let statuses = statuses.borrow();
+    let mut syncs = statuses
+        .iter()
+        .filter(|(subject, _)| subject.kind.as_str() == "DirectorySync");
+    let quarantine = &syncs.next().unwrap().1["quarantine"];
+    let sample = quarantine["sample"].as_array().into_iter().flatten();
+    assert!(
+        sample.clone().all(|one| one["reason"] == "AbsenceUnproven"),
+        "{quarantine}"
+    );
+    quarantine["count"].as_u64().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_unknown_to_a_controller_that_lags_or_was_restored_keeps_his_account() {
+    let mut config = Config::new(Profile::Ad, BASE);
+    config.entries = vec![Entry::new(format!("CN=Users,{BASE}")).with("objectClass", "container")];
+    config.entries.extend((0..20).map(account));
+    config.accounts = vec![
+        Account::reader(READER, "secret")
+            .replicating()
+            .seeing_deleted(),
+    ];
+    let first = Directory::start(config).await.unwrap();
+    // So that the account can know that it sees deletions.
+    first.apply(&Change::Delete { dn: dn(19) }).unwrap();
+    let second = first.replica().await.unwrap();
+    let lab = Lab::start(vec![]).await;
+    let authorities = [first.ca_pem(), second.ca_pem()].concat();
+    lab.secret("domain-ca", &[("ca.crt", &authorities)]);
+    let connector = json!({
+        "servers": [first.ldaps_url(), second.ldaps_url()],
+        "tls": {"caRef": {"name": "domain-ca"}},
+    });
+    let resources = [
+        lab.tenant("lab", json!({})),
+        lab.connector("corp", connector),
+        scope("staff", json!({})),
+        sync(
+            "staff",
+            json!({"mode": "Apply", "deprovision": {"user": "Delete"}}),
+        ),
+    ];
+    let (run, stop) = lab.begin(&resources, None);
+    until(&run, "the first people", || enabled(&lab) == 19).await;
+    first.apply(&Change::Add(account(20))).unwrap();
+    until(&run, "who is hired", || enabled(&lab) == 20).await;
+
+    first.inject(Fault::Reset);
+    let other = || counted(&run, "listings", "cause=\"otherServer\"");
+    until(&run, "the second does not know him", || {
+        other() > 0 && unproven(&run) == 1
+    })
+    .await;
+    assert_eq!(enabled(&lab), 20);
+    second.catch_up(&first).unwrap();
+    until(&run, "by now it does", || unproven(&run) == 0).await;
+
+    let backup = second.snapshot();
+    second.apply(&Change::Add(account(21))).unwrap();
+    until(&run, "who is hired next", || enabled(&lab) == 21).await;
+    second.restore(&backup).unwrap();
+    let back = || counted(&run, "listings", "cause=\"wentBack\"");
+    until(&run, "it has forgotten him", || {
+        back() > 0 && unproven(&run) == 1
+    })
+    .await;
+    assert_eq!((enabled(&lab), back()), (21, 1));
+    stop.cancel();
+    run.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
