@@ -86,10 +86,15 @@ impl Attributes {
     /// Replaces the values of a name; none removes it.
     pub(crate) fn set(&mut self, name: &str, values: Vec<Vec<u8>>) {
         let name = name.to_ascii_lowercase();
-        self.0.retain(|(other, _)| **other != *name);
+        self.retain(|other| *other != *name);
         if !values.is_empty() {
             self.add(&name, values);
         }
+    }
+
+    /// Keeps those whose name, in lower case, is wanted.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&str) -> bool) {
+        self.0.retain(|(name, _)| wanted(name));
     }
 
     /// All values, in the order of the server; empty when the attribute is absent.
