@@ -270,14 +270,25 @@ impl Spaces {
         displaced.unwrap_or_default()
     }
 
-    /// Those that this read has not brought, and that are still below the DN: what it brought has its own word on where it is.
+    /// Those that this read has neither brought nor moved along with a container that it brought, and that are still below the DN: what
+    /// it brought has its own word on where it is.
     fn not_read_since(&self, mut slots: Vec<u32>, connector: u16, old: &str) -> Vec<u32> {
         let (Some(space), Ok(old)) = (self.connector(connector), Dn::parse(old)) else {
             return Vec::new();
         };
+        let read = |slot: u32| {
+            let seen = self.slots.get(slot as usize).map_or(0, |slot| slot.seen);
+            seen >= space.generation
+        };
         slots.retain(|slot| {
-            let seen = self.slots.get(*slot as usize).map_or(0, |slot| slot.seen);
-            seen < space.generation && self.dn(*slot).is_some_and(|dn| dn.is_within(&old))
+            let dn = self.dn(*slot).filter(|dn| dn.is_within(&old));
+            let mut above = dn.as_ref().and_then(Dn::parent);
+            let mut moved = read(*slot) || dn.is_none();
+            while let Some(dn) = above.filter(|dn| !moved && dn.depth() > old.depth()) {
+                moved = self.by_dn(connector, &dn).is_some_and(read);
+                above = dn.parent();
+            }
+            !moved
         });
         slots
     }
