@@ -167,6 +167,10 @@ async fn another_entry_in_place_of_the_base_is_another_content() {
     let server = Server::shared_openldap();
     let mut follower = Follower::begin(&server, "base").await;
     let base = follower.company.base.clone();
+    // OpenLDAP 2.5.13 can stop for ever when it ends a persistent search because of its base while the client closes it. A new
+    // connection is served after the closed one.
+    follower.sleep();
+    follower.company = Company::connect(&server, "base", 8).await;
     follower.company.rename(&base, "ou=base-away", None).await;
     let error = follower
         .consumer
