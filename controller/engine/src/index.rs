@@ -94,10 +94,15 @@ impl Index {
         }
     }
 
+    /// Empty, and need not grow for so many pairs.
+    pub(crate) fn with_room(count: usize) -> Self {
+        let table = vec![FREE; count + count / 4 + 8];
+        Self { table, count: 0 }
+    }
+
     /// Of at most so many pairs, each of which is there once.
     pub(crate) fn of(pairs: impl Iterator<Item = (u32, u32)>, count: usize) -> Self {
-        let table = vec![FREE; count + count / 4 + 8];
-        let mut index = Self { table, count: 0 };
+        let mut index = Self::with_room(count);
         for pair in pairs.take(count) {
             index.put(pair);
             index.count += 1;

@@ -110,9 +110,13 @@ impl TargetView {
 
     /// Puts an object into the indexes and counts, or takes it out.
     pub(super) fn index(&mut self, handle: u32, into: bool) {
-        let Some(object) = self.object(handle) else {
-            return;
-        };
+        if let Some(object) = self.object(handle) {
+            self.index_as(handle, &object, into);
+        }
+    }
+
+    /// [`Self::index`] of an object of which at least the attributes are known that are looked for.
+    pub(super) fn index_as(&mut self, handle: u32, object: &Object, into: bool) {
         let set = |index: &mut Index, key: u32| {
             if into {
                 index.insert(key, handle);
@@ -121,7 +125,7 @@ impl TargetView {
             }
         };
         let told = self.complete && !self.seen.everything;
-        let mark = our_anchor(&object, &self.owner).cloned();
+        let mark = our_anchor(object, &self.owner).cloned();
         if let Some(anchor) = &mark {
             set(&mut self.by_mark, short(hash(anchor)));
             self.seen.anchors.extend(told.then(|| anchor.clone()));

@@ -144,8 +144,20 @@ impl TargetView {
             Some((short(hash(&id)), number))
         });
         self.by_id = Index::of(ids, self.objects.len());
+        self.by_mark = Index::with_room(self.objects.len());
+        self.by_value = Index::with_room(self.objects.len());
+        let names = (self.keys.iter().map(String::as_str)).chain([self.enabled_attribute]);
+        let looked_for: BTreeSet<u32> = names.filter_map(|name| self.words.known(name)).collect();
         for number in 0..self.count() {
-            self.index(number, true);
+            if self.state(number) == State::Absent {
+                continue;
+            }
+            let packed = self.packed.get(number);
+            let object =
+                object::unpack_some(packed, &self.words, |word| looked_for.contains(&word));
+            if let Some(object) = object {
+                self.index_as(number, &object, true);
+            }
         }
         self.seen = Seen::default();
     }

@@ -102,6 +102,15 @@ pub(super) fn head(packed: &[u8], words: &Words) -> Option<(Class, Option<Mark>)
 
 /// `None` only for bytes that [`pack`] did not write, or with other words.
 pub(super) fn unpack(packed: &[u8], words: &Words) -> Option<Object> {
+    unpack_some(packed, words, |_| true)
+}
+
+/// With those attributes alone whose word is wanted.
+pub(super) fn unpack_some(
+    packed: &[u8],
+    words: &Words,
+    wanted: impl Fn(u32) -> bool,
+) -> Option<Object> {
     let mut reader = Reader(packed);
     let id = read_id(&mut reader)?;
     let (class, bits, mark) = read_head(&mut reader, words)?;
@@ -120,27 +129,37 @@ pub(super) fn unpack(packed: &[u8], words: &Words) -> Option<Object> {
     let mut last = None;
     for _ in 0..reader.number()? {
         let tag = reader.number()?;
-        let name = words.word(u32::try_from(tag / KINDS).ok()?)?;
+        let word = u32::try_from(tag / KINDS).ok()?;
+        let wanted = wanted(word);
+        let owned = |text: &str| {
+            if wanted {
+                text.to_owned()
+            } else {
+                String::new()
+            }
+        };
         let kept = match tag % KINDS {
             FALSE => Kept::Value(Value::Flag(false)),
             TRUE => Kept::Value(Value::Flag(true)),
             TEXT => {
                 let text = reader.text()?;
                 last = Some(text);
-                Kept::Value(Value::Text(text.to_owned()))
+                Kept::Value(Value::Text(owned(text)))
             }
-            AGAIN => Kept::Value(Value::Text(last?.to_owned())),
+            AGAIN => Kept::Value(Value::Text(owned(last?))),
             LIST => {
                 let mut list = Vec::new();
                 for _ in 0..reader.number()? {
-                    list.push(reader.text()?.to_owned());
+                    list.push(owned(reader.text()?));
                 }
                 Kept::Value(Value::List(list))
             }
             HIDDEN => Kept::Digest(reader.take(DIGEST)?.try_into().ok()?),
             _ => return None,
         };
-        attributes.insert(name.to_string(), kept);
+        if wanted {
+            attributes.insert(words.word(word)?.to_string(), kept);
+        }
     }
     Some(Object {
         id,
