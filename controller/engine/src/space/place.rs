@@ -62,31 +62,34 @@ impl Spaces {
             return Placed::default();
         };
         old.seen = seen;
-        let connector = old.connector;
-        let before = self.packed.get(slot).to_vec();
-        let dn = Dn::parse(&entry.dn).ok();
-        let links = self
-            .connector(connector)
-            .map(|space| space.links.clone())
-            .unwrap_or_default();
+        let (connector, named) = (old.connector, old.name != NONE);
+        // A DN that was understood before is not parsed again.
+        let known = named && self.dn_text(slot) == entry.dn;
+        let dn = (!known).then(|| Dn::parse(&entry.dn).ok()).flatten();
+        let is_dn = known || dn.is_some();
+        let space = self.connectors.get_mut(usize::from(connector));
+        let links = space.map_or_else(BTreeSet::new, |space| std::mem::take(&mut space.links));
         let mut attributes = Vec::new();
-        for (name, values) in entry.attributes.iter() {
-            let values = if links.contains(name) {
-                Packed::Links(self.link_values(connector, values))
+        for (name, values) in entry.attributes.into_values() {
+            let values = if links.contains(&*name) {
+                Packed::Links(self.link_values(connector, &values))
             } else {
-                Packed::Values(values.to_vec())
+                Packed::Values(values)
             };
-            attributes.push((self.words.number(name), values));
+            attributes.push((self.words.number(&name), values));
         }
-        let cut = dn.as_ref().and_then(|_| after(&entry.dn, 1));
+        if let Some(space) = self.connectors.get_mut(usize::from(connector)) {
+            space.links = links;
+        }
+        let cut = is_dn.then(|| after(&entry.dn, 1)).flatten();
         let (first, above) = match cut {
             Some(cut) => (&entry.dn[..cut - 1], Some(&entry.dn[cut..])),
             None => (entry.dn.as_str(), None),
         };
         let packed = pack(&Parts {
             kind: entry.kind,
-            anchor: entry.anchor.clone(),
-            alternate: entry.alternate.clone(),
+            anchor: entry.anchor,
+            alternate: entry.alternate,
             rdn: first.to_owned(),
             attributes,
         });
@@ -94,10 +97,13 @@ impl Spaces {
         let same_place = self
             .slots
             .get(slot as usize)
-            .is_some_and(|old| old.above == above && (old.name != NONE || dn.is_none()));
+            .is_some_and(|old| old.above == above && (named || !is_dn));
+        let before = self.packed.get(slot);
         if same_place && *packed == *before {
             return Placed::default();
         }
+        let before = before.to_vec();
+        let dn = dn.or_else(|| Dn::parse(&entry.dn).ok());
         self.exchange(slot, &before, &packed);
         let old_text = self.text_of(slot, &before);
         self.packed.set(slot, &packed);
