@@ -19,6 +19,10 @@ test:
 it:
     tests/run
 
+# F1 to F6 beside their baselines, as one table: docs/performance.md. BENCH_SCALE=0.1 runs a tenth.
+bench:
+    cargo bench --package plumbline-e2e --bench figures
+
 # What CI runs.
 ci:
     .ci/run

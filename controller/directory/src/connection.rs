@@ -7,6 +7,7 @@ use std::{fmt, io, ops::ControlFlow, sync::Arc, time::Duration};
 
 use ldap3::{
     Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchOptions,
+    SearchStream,
     controls::{Control, RawControl},
 };
 use rustls::ClientConfig;
@@ -45,6 +46,15 @@ pub(crate) struct Answer {
     pub(crate) entries: Vec<RawEntry>,
     pub(crate) references: Vec<String>,
     pub(crate) controls: Vec<Control>,
+}
+
+/// A search that was sent. Dropped, what still comes of it is thrown away.
+pub(crate) struct Sent<'a>(SearchStream<'a, String, &'a [String]>);
+
+impl fmt::Debug for Sent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sent").finish_non_exhaustive()
+    }
 }
 
 /// Takes one item of a search with its controls, and says whether more is wanted.
@@ -124,12 +134,8 @@ impl Connection {
 
     /// Runs one search to its result and fails unless that is success.
     pub(crate) async fn search(&mut self, search: &Search<'_>) -> Result<Answer, DirectoryError> {
-        let (answer, result) = self.raw_search(search).await?;
-        if result.rc == 0 {
-            Ok(answer)
-        } else {
-            Err(self.refusal(search, &result))
-        }
+        let sent = self.send(search).await?;
+        self.answer(search, sent).await
     }
 
     /// As [`Self::search`], but for some entries only: a limit that was reached after them does not matter.
@@ -149,8 +155,49 @@ impl Connection {
         &mut self,
         search: &Search<'_>,
     ) -> Result<(Answer, LdapResult), DirectoryError> {
+        let sent = self.send(search).await?;
+        self.receive(search, sent).await
+    }
+
+    /// Sends a search. Its answer is gathered meanwhile, until [`Self::answer`] takes it.
+    pub(crate) async fn send<'a>(
+        &mut self,
+        search: &Search<'a>,
+    ) -> Result<Sent<'a>, DirectoryError> {
+        let sent = self
+            .ldap
+            .with_timeout(self.timeouts.answer)
+            .with_controls(search.controls.clone())
+            .with_search_options(SearchOptions::new().sizelimit(search.size_limit))
+            .streaming_search(search.base, search.scope, search.filter, search.attributes)
+            .await;
+        match sent {
+            Ok(stream) => Ok(Sent(stream)),
+            Err(error) => Err(self.failure(search.doing, error).await),
+        }
+    }
+
+    /// The whole answer to a search; fails unless its result is success.
+    pub(crate) async fn answer(
+        &mut self,
+        search: &Search<'_>,
+        sent: Sent<'_>,
+    ) -> Result<Answer, DirectoryError> {
+        let (answer, result) = self.receive(search, sent).await?;
+        if result.rc == 0 {
+            Ok(answer)
+        } else {
+            Err(self.refusal(search, &result))
+        }
+    }
+
+    async fn receive(
+        &mut self,
+        search: &Search<'_>,
+        sent: Sent<'_>,
+    ) -> Result<(Answer, LdapResult), DirectoryError> {
         let limit = self.timeouts.answer * ITEMS_PER_ANSWER;
-        match timeout(limit, self.stream(search)).await {
+        match timeout(limit, gather(sent)).await {
             Ok(Ok(answered)) => Ok(answered),
             Ok(Err(Interruption::Library(error))) => Err(self.failure(search.doing, error).await),
             Ok(Err(Interruption::Content(source))) => Err(DirectoryError::Undecodable {
@@ -160,31 +207,6 @@ impl Connection {
             }),
             Err(_) => Err(self.timed_out(search.doing, limit)),
         }
-    }
-
-    async fn stream(&mut self, search: &Search<'_>) -> Result<(Answer, LdapResult), Interruption> {
-        let mut answer = Answer {
-            entries: Vec::new(),
-            references: Vec::new(),
-            controls: Vec::new(),
-        };
-        let mut stream = self
-            .ldap
-            .with_timeout(self.timeouts.answer)
-            .with_controls(search.controls.clone())
-            .with_search_options(SearchOptions::new().sizelimit(search.size_limit))
-            .streaming_search(search.base, search.scope, search.filter, search.attributes)
-            .await?;
-        while let Some(item) = stream.next().await? {
-            match decode::item(item).map_err(Interruption::Content)? {
-                Item::Entry(entry) => answer.entries.push(entry),
-                Item::Reference(urls) => answer.references.extend(urls),
-                Item::Intermediate { .. } => {}
-            }
-        }
-        let mut result = stream.finish().await;
-        answer.controls = std::mem::take(&mut result.ctrls);
-        Ok((answer, result))
     }
 
     /// Runs one search and hands on each item with its controls as it comes, until its result, which is returned whatever it is. An
@@ -288,6 +310,25 @@ impl Connection {
             seconds: limit.as_secs(),
         }
     }
+}
+
+async fn gather(sent: Sent<'_>) -> Result<(Answer, LdapResult), Interruption> {
+    let Sent(mut stream) = sent;
+    let mut answer = Answer {
+        entries: Vec::new(),
+        references: Vec::new(),
+        controls: Vec::new(),
+    };
+    while let Some(item) = stream.next().await? {
+        match decode::item(item).map_err(Interruption::Content)? {
+            Item::Entry(entry) => answer.entries.push(entry),
+            Item::Reference(urls) => answer.references.extend(urls),
+            Item::Intermediate { .. } => {}
+        }
+    }
+    let mut result = stream.finish().await;
+    answer.controls = std::mem::take(&mut result.ctrls);
+    Ok((answer, result))
 }
 
 enum Interruption {

@@ -1,17 +1,17 @@
 //! Paged search (RFC 2696): page after page until the server says that there is no more, or an error.
 //!
-//! The client library has no back-pressure, so a page is also what bounds the memory of a read. The control is critical:
-//! a server that cannot page must say so.
+//! The client library has no back-pressure, so a page is also what bounds the memory of a read: of one page that is worked on and the
+//! next one, which the server sends meanwhile. The control is critical: a server that cannot page must say so.
 
 use ldap3::controls::{MakeCritical as _, PagedResults};
 
 use crate::{
-    connection::{Answer, Connection, Search},
+    connection::{Answer, Connection, Search, Sent},
     decode,
     error::DirectoryError,
 };
 
-/// A paged search under way. Other searches may run on the connection between its pages.
+/// A paged search under way. Other searches may run on the connection meanwhile.
 #[derive(Debug)]
 pub(crate) struct Pages<'a> {
     search: Search<'a>,
@@ -20,6 +20,8 @@ pub(crate) struct Pages<'a> {
     first_dn: Option<Vec<u8>>,
     /// Pages without entries in a row.
     empty: usize,
+    /// The next page, which is on its way.
+    coming: Option<Sent<'a>>,
     done: bool,
 }
 
@@ -35,6 +37,7 @@ impl<'a> Pages<'a> {
             cookie: Vec::new(),
             first_dn: None,
             empty: 0,
+            coming: None,
             done: false,
         }
     }
@@ -47,15 +50,13 @@ impl<'a> Pages<'a> {
         if self.done {
             return Ok(None);
         }
-        let mut search = self.search.clone();
-        let control = PagedResults {
-            size: i32::from(self.size),
-            cookie: self.cookie.clone(),
+        let coming = match self.coming.take() {
+            Some(coming) => coming,
+            None => self.ask(connection).await?,
         };
-        search.controls.push(control.critical().into());
-        let answer = connection.search(&search).await?;
+        let answer = connection.answer(&self.search, coming).await?;
         let server = || connection.server().to_owned();
-        let doing = search.doing;
+        let doing = self.search.doing;
         let cookie = decode::page_cookie(&answer.controls)
             .map_err(|source| DirectoryError::Undecodable {
                 server: server(),
@@ -83,6 +84,20 @@ impl<'a> Pages<'a> {
         self.done = cookie.is_empty();
         self.cookie = cookie;
         self.first_dn = first_dn.or(self.first_dn.take());
+        if !self.done {
+            self.coming = Some(self.ask(connection).await?);
+        }
         Ok(Some(answer))
+    }
+
+    /// Asks for the page that the cookie leads to.
+    async fn ask(&self, connection: &mut Connection) -> Result<Sent<'a>, DirectoryError> {
+        let mut search = self.search.clone();
+        let control = PagedResults {
+            size: i32::from(self.size),
+            cookie: self.cookie.clone(),
+        };
+        search.controls.push(control.critical().into());
+        connection.send(&search).await
     }
 }

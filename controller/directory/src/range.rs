@@ -43,6 +43,9 @@ pub(crate) struct Range {
 
 /// Takes an attribute description apart.
 pub(crate) fn description(text: &str) -> Result<Description<'_>, RangeError> {
+    if !text.contains(';') {
+        return Ok(Description::Plain(text));
+    }
     let mut parts = text.split(';');
     let name = parts.next().unwrap_or_default();
     let mut range = None;
@@ -126,7 +129,7 @@ impl Ranged {
 }
 
 /// An entry's attributes without their options, and those that are to be fetched on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Assembled {
     pub(crate) attributes: Attributes,
     pub(crate) ranged: Vec<Ranged>,
@@ -134,7 +137,10 @@ pub(crate) struct Assembled {
 
 /// Sorts out the options of an entry's attributes. The error names the attribute.
 pub(crate) fn assemble(entry: RawEntry) -> Result<(Vec<u8>, Assembled), (String, RangeError)> {
-    let mut assembled = Assembled::default();
+    let mut assembled = Assembled {
+        attributes: Attributes::with_capacity(entry.attributes.len()),
+        ranged: Vec::new(),
+    };
     for (text, values) in entry.attributes {
         match description(&text).map_err(|error| (text.clone(), error))? {
             Description::Plain(name) => assembled.attributes.add(name, values),

@@ -311,7 +311,7 @@ impl<'a> Plan<'a> {
             return Ok(None);
         };
         let dn = String::from_utf8_lossy(&dn).into_owned();
-        let all = complete(connection, &dn, assembled).await?;
+        let mut all = complete(connection, &dn, assembled).await?;
         if let [time] = all.get(timestamps::ATTRIBUTE)
             && let Some(time) = timestamps::time(time)
         {
@@ -324,17 +324,13 @@ impl<'a> Plan<'a> {
             }
             Kind::GroupOfHiddenType => (None, None, EntryKind::SecurityGroup),
         };
-        let attributes = all
-            .iter()
-            .filter(|(name, _)| self.requested.contains(name))
-            .map(|(name, values)| (name, values.to_vec()))
-            .collect();
+        all.retain(|name| self.requested.contains(name));
         Ok(Some(Entry {
             dn,
             kind,
             anchor,
             alternate,
-            attributes,
+            attributes: all,
         }))
     }
 }

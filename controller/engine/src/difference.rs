@@ -10,14 +10,14 @@ use crate::{
     fault::{Fault, planted},
     memory::Rewritten,
     target::{Capabilities, Changes, Values},
-    target_view::normal,
+    target_view::{AllKept, Kept, normal, same},
 };
 
 /// The changes that take `held` to `desired`.
 pub(crate) fn difference(
     class: Class,
     desired: &Changes,
-    held: &Values,
+    held: &AllKept,
     capabilities: &Capabilities,
     rewritten: Option<&BTreeMap<String, Rewritten>>,
 ) -> Changes {
@@ -27,7 +27,7 @@ pub(crate) fn difference(
             continue;
         };
         let (want, held) = (normal(want.clone()), held.get(name));
-        if want.as_ref() == held {
+        if same(want.as_ref(), held) {
             continue;
         }
         if want.is_none() && !rule.clearable {
@@ -58,7 +58,7 @@ pub(crate) fn first_values(class: Class, desired: &Changes, capabilities: &Capab
 }
 
 /// Adds what must go with a change: the target's own values, so that nothing else changes.
-fn complete(class: Class, changes: &mut Changes, held: &Values, capabilities: &Capabilities) {
+fn complete(class: Class, changes: &mut Changes, held: &AllKept, capabilities: &Capabilities) {
     let words: Vec<&str> = changes
         .keys()
         .filter_map(|name| capabilities.rule(class, name)?.together)
@@ -67,7 +67,7 @@ fn complete(class: Class, changes: &mut Changes, held: &Values, capabilities: &C
         rule.class == class && rule.together.is_some_and(|word| words.contains(&word))
     });
     for rule in companions {
-        if let Some(value) = held.get(rule.name)
+        if let Some(value) = held.get(rule.name).and_then(Kept::value)
             && !changes.contains_key(rule.name)
         {
             changes.insert(rule.name.to_owned(), Some(value.clone()));

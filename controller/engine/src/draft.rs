@@ -18,7 +18,7 @@ use crate::{
     plan::{Plan, operation_digest, sort},
     quarantine::{Quarantined, refusal_key, settle},
     target::{TargetId, Value},
-    target_view::State,
+    target_view::{State, same},
 };
 
 /// A plan and what goes with it.
@@ -219,7 +219,7 @@ impl Draft<'_, '_> {
         let blocked = |anchor: &&Anchor| {
             let objects = self.world.view.by_mark(anchor).into_iter();
             let mut objects = objects.filter_map(|handle| self.world.view.object(handle));
-            objects.any(|object| object.attributes.get(attribute) == Some(&Value::Flag(false)))
+            objects.any(|object| same(Some(&Value::Flag(false)), object.attributes.get(attribute)))
         };
         Managed {
             objects: objects.clone(),
@@ -448,7 +448,7 @@ impl Draft<'_, '_> {
                 let handle = world.view.by_mark(anchor).pop()?;
                 let object = world.view.object(handle)?;
                 let mut names = attributes.iter();
-                let found = names.find_map(|name| text(object.attributes.get(*name)));
+                let found = names.find_map(|name| text(object.attributes.get(*name)?.value()));
                 Some(found.unwrap_or_else(|| name(&object)))
             };
             if let Some(text) = desired.or_else(called_there) {

@@ -17,7 +17,7 @@ use crate::{
     overlay::{Held, Slot},
     plan::Digest,
     target::{TargetId, Values},
-    target_view::{State, TargetView, Touched, our_anchor, written},
+    target_view::{Kept, State, TargetView, Touched, our_anchor, same, written},
 };
 
 /// What to do about a difference that someone made at the target.
@@ -49,7 +49,10 @@ pub(crate) struct Touch {
 }
 
 fn digest(held: &Held) -> Digest {
-    Digest::of(format!("{held:?}").as_bytes())
+    match held {
+        Held::Value(Some(kept)) => Digest::of(&kept.digest()),
+        held => Digest::of(format!("{held:?}").as_bytes()),
+    }
 }
 
 /// Remembers what others changed of our objects.
@@ -153,12 +156,15 @@ impl Drift {
             object
                 .as_ref()
                 .and_then(|object| object.attributes.get(name))
-                .cloned()
         };
         for slot in spared {
             if let Slot::Attribute(name) = slot {
                 // What is sent together with others goes as it is held.
-                changes.insert(name.clone(), held(&name));
+                let kept = held(&name).map(Kept::value);
+                match kept {
+                    Some(None) => changes.remove(&name),
+                    kept => changes.insert(name, kept.flatten().cloned()),
+                };
             }
         }
         let together = |name: &String| {
@@ -166,11 +172,12 @@ impl Drift {
             rule.and_then(|rule| rule.together)
         };
         let words: BTreeSet<&str> = (changes.iter())
-            .filter(|(name, value)| held(name) != **value)
+            .filter(|(name, value)| !same(value.as_ref(), held(name)))
             .filter_map(|(name, _)| together(name))
             .collect();
         changes.retain(|name, value| {
-            held(name) != *value || together(name).is_some_and(|word| words.contains(word))
+            !same(value.as_ref(), held(name))
+                || together(name).is_some_and(|word| words.contains(word))
         });
         (!changes.is_empty()).then_some(operation)
     }

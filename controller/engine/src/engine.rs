@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+mod keep;
+
 pub use crate::space::Findings;
 use crate::{
     anchor::Anchor,
@@ -30,8 +32,8 @@ use crate::{
     reason::Reason,
     scope::{Decided, MEMBERS, Read},
     space::{ConnectorSpace, Doubt, Journal, OBJECT_SID, Spaces, Swept, Taken},
-    target::{TargetId, Values},
-    target_view::{TargetView, normal},
+    target::{Known, TargetId, Values},
+    target_view::{Kept, TargetView, normal},
 };
 
 /// See the module.
@@ -51,6 +53,8 @@ pub struct Engine {
     metaverse: Metaverse,
     /// When the target wishes to be asked again.
     retry: Option<Timestamp>,
+    /// The last process ended while it was sending, and the target was not read since.
+    interrupted: bool,
 }
 
 /// What an OU or group in a scope was found to be.
@@ -66,7 +70,9 @@ pub struct Resolved {
 impl Engine {
     /// `memory` is what [`Self::memory`] gave in an earlier life, or empty.
     pub fn new(configuration: Configuration, memory: Memory) -> Self {
+        let interrupted = memory.sending;
         let mut engine = Self {
+            interrupted,
             configuration,
             spaces: Spaces::default(),
             view: TargetView::default(),
@@ -87,13 +93,17 @@ impl Engine {
     /// What follows from the configuration alone; all else is computed anew with the next plan.
     fn prepare(&mut self) {
         let configuration = &self.configuration;
-        let rules = configuration.capabilities.attributes;
-        let unique = rules.iter().filter(|rule| rule.unique);
-        let unique = unique.map(|rule| rule.name.to_owned());
-        let keys = unique.chain(configuration.matching.soft.iter().cloned());
-        let enabled = configuration.capabilities.enabled;
-        self.view
-            .configure(&configuration.owner, keys.collect(), enabled);
+        self.view.configure(
+            &configuration.owner,
+            sought(configuration),
+            configuration.capabilities,
+        );
+        self.prepare_spaces();
+        self.metaverse.everything = true;
+    }
+
+    fn prepare_spaces(&mut self) {
+        let configuration = &self.configuration;
         let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
         let settings = configuration.connectors.iter().map(|known| &known.name);
         let connectors: BTreeSet<&String> = connectors.chain(settings).collect();
@@ -102,7 +112,6 @@ impl Engine {
             let (links, spelled) = links(configuration, connector);
             self.spaces.configure(connector, links, spelled);
         }
-        self.metaverse.everything = true;
     }
 
     /// What a connector is to read: everything that mappings, filters, expressions and exclusions look at.
@@ -324,14 +333,40 @@ impl Engine {
 
     /// Takes an event of the target's read.
     pub fn observe(&mut self, event: Observation, now: Timestamp) {
+        let ends = matches!(event, Observation::End { .. });
         self.view.observe(event, now);
         let touched = self.view.touched();
+        if self.interrupted {
+            self.interrupted = !ends;
+            return;
+        }
         drift::note(&mut self.memory, touched, &self.configuration, now);
+    }
+
+    /// Of most of what the target holds only digests are kept. From now on the values themselves are, for someone who wants to see them;
+    /// if some were not, everything is to be read once more.
+    pub fn keep_target_values(&mut self) {
+        self.view.keep_values();
     }
 
     /// From where the next read of the target can go on; `None` when everything is to be read.
     pub fn target_cursor(&self) -> Option<&Cursor> {
         self.view.cursor()
+    }
+
+    /// Live objects at the target that are ours or privileged, for an adapter that was not there when they were read.
+    pub fn known(&self) -> impl Iterator<Item = Known> {
+        self.view.known()
+    }
+
+    /// When the target was last read completely.
+    pub fn target_read_at(&self) -> Option<Timestamp> {
+        self.view.read_at()
+    }
+
+    /// When the last complete read of a connector began.
+    pub fn read_at(&self, connector: &str) -> Option<Timestamp> {
+        self.space(connector)?.complete()
     }
 
     /// What is to be written now, and when to plan again if nothing happens before.
@@ -365,8 +400,10 @@ impl Engine {
     }
 
     /// These operations are about to be sent. A disable has two halves (block sign-in, revoke the sessions): one that is interrupted
-    /// between them is planned again until [`Self::record`] hears that it is done. Keep [`Self::memory`] after this, before sending.
+    /// between them is planned again until [`Self::record`] hears that it is done. Keep [`Self::memory`] after this, before sending; say [`Self::sent`] when
+    /// it is over.
     pub fn sending(&mut self, operations: &[Operation]) {
+        self.memory.sending = true;
         if planted(Fault::HalfADisableIsEnough) {
             return;
         }
@@ -378,6 +415,11 @@ impl Engine {
             self.memory.disabling.insert(anchor.clone());
             self.metaverse.remembered.insert(anchor);
         }
+    }
+
+    /// Nothing is under way any more, and all outcomes that are known are recorded.
+    pub fn sent(&mut self) {
+        self.memory.sending = false;
     }
 
     /// Takes what became of an operation.
@@ -478,7 +520,7 @@ impl Engine {
                 continue;
             };
             if sent != held {
-                let record = Rewritten::new(sent.as_ref(), held.as_ref());
+                let record = Rewritten::new(sent.as_ref(), held.map(Kept::Value).as_ref());
                 rewritten.insert(name.clone(), record);
             }
         }
@@ -518,6 +560,14 @@ impl Engine {
         self.configuration
     }
 
+    /// [`Self::configure`] that gives back what it replaces.
+    #[cfg(test)]
+    pub(crate) fn exchange(&mut self, configuration: Configuration) -> Configuration {
+        let before = std::mem::replace(&mut self.configuration, configuration);
+        self.prepare();
+        before
+    }
+
     /// Puts another memory in the place of this one.
     #[cfg(test)]
     pub(crate) fn recall(&mut self, memory: Memory) {
@@ -554,6 +604,15 @@ impl Engine {
 fn looks_abroad(configuration: &Configuration) -> bool {
     let connectors = configuration.scopes.iter().map(|scope| &scope.connector);
     connectors.collect::<BTreeSet<_>>().len() > 1
+}
+
+/// Attributes of the target whose values matching looks for.
+pub(crate) fn sought(configuration: &Configuration) -> BTreeSet<String> {
+    let rules = configuration.capabilities.attributes;
+    let unique = rules.iter().filter(|rule| rule.unique);
+    let unique = unique.map(|rule| rule.name.to_owned());
+    let soft = configuration.matching.soft.iter().cloned();
+    unique.chain(soft).collect()
 }
 
 /// The attributes of a connector's entries that lead to others, and those of them at whose text somebody looks.

@@ -1,6 +1,6 @@
 //! What a directory holds: entries as imported, with raw values. Servers' spelling of attribute names does not matter.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -71,11 +71,16 @@ pub struct Attributes(Vec<(Arc<str>, Vec<Vec<u8>>)>);
 impl Attributes {
     /// Adds values; those of a name that is there already are appended. Options (`;binary`, `;range=…`) are the caller's.
     pub fn add(&mut self, name: &str, values: Vec<Vec<u8>>) {
-        let name = name.to_ascii_lowercase();
+        let name = lower(name);
         match self.0.binary_search_by(|(n, _)| (**n).cmp(&name)) {
             Ok(at) => self.0[at].1.extend(values),
-            Err(at) => self.0.insert(at, (name.into(), values)),
+            Err(at) => self.0.insert(at, (name.as_ref().into(), values)),
         }
+    }
+
+    /// None, with room for so many.
+    pub fn with_capacity(attributes: usize) -> Self {
+        Self(Vec::with_capacity(attributes))
     }
 
     /// From names in lower case, sorted and each once.
@@ -86,22 +91,26 @@ impl Attributes {
     /// Replaces the values of a name; none removes it.
     pub(crate) fn set(&mut self, name: &str, values: Vec<Vec<u8>>) {
         let name = name.to_ascii_lowercase();
-        self.0.retain(|(other, _)| **other != *name);
+        self.retain(|other| *other != *name);
         if !values.is_empty() {
             self.add(&name, values);
         }
     }
 
+    /// Name and values of each attribute, sorted by name.
+    pub(crate) fn into_values(self) -> impl Iterator<Item = (Arc<str>, Vec<Vec<u8>>)> {
+        self.0.into_iter()
+    }
+
+    /// Keeps those whose name, in lower case, is wanted.
+    pub fn retain(&mut self, mut wanted: impl FnMut(&str) -> bool) {
+        self.0.retain(|(name, _)| wanted(name));
+    }
+
     /// All values, in the order of the server; empty when the attribute is absent.
     pub fn get(&self, name: &str) -> &[Vec<u8>] {
-        let lower;
-        let name = if name.bytes().any(|b| b.is_ascii_uppercase()) {
-            lower = name.to_ascii_lowercase();
-            &lower
-        } else {
-            name
-        };
-        match self.0.binary_search_by(|(n, _)| (**n).cmp(name)) {
+        let name = lower(name);
+        match self.0.binary_search_by(|(n, _)| (**n).cmp(&name)) {
             Ok(at) => &self.0[at].1,
             Err(_) => &[],
         }
@@ -110,6 +119,14 @@ impl Attributes {
     /// Name and values of each attribute, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[Vec<u8>])> {
         self.0.iter().map(|(name, values)| (&**name, &**values))
+    }
+}
+
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
     }
 }
 

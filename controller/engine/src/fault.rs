@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     JoinedUnnoticed,
     JoinsDoNotWait,
     ForeignUnnoticed,
+    NameNotKept,
+    ResultNotKept,
 }
 
 #[cfg(not(test))]

@@ -15,7 +15,8 @@ use crate::{
     quarantine::Quarantined,
     reason::Reason,
     space::{ConnectorSpace, Spaces},
-    target::{TargetObject, Value},
+    target::Value,
+    target_view::{Object, same},
 };
 
 /// What leaving is decided by.
@@ -96,14 +97,14 @@ impl Sources<'_> {
 
 /// What is done to an object whose entry left; `None` when it is as it should be already. `unfinished`: sessions may still live.
 pub(crate) fn farewell(
-    object: &TargetObject,
+    object: &Object,
     unfinished: bool,
     configuration: &Configuration,
 ) -> Option<Change> {
     let enabled = configuration.capabilities.enabled;
     match (object.class, configuration.deprovision_user) {
         (Class::User, Deprovision::Disable) => {
-            let disabled = object.attributes.get(enabled) == Some(&Value::Flag(false));
+            let disabled = same(Some(&Value::Flag(false)), object.attributes.get(enabled));
             (!disabled || unfinished).then_some(Change::Disable)
         }
         _ => Some(Change::Delete),
@@ -128,7 +129,7 @@ pub(crate) fn note_absence(
 
 pub(crate) fn unproven(
     anchor: &Anchor,
-    object: &TargetObject,
+    object: &Object,
     missing: &str,
     now: Timestamp,
 ) -> Quarantined {

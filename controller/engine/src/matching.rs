@@ -12,15 +12,15 @@ use crate::{
     entry::Class,
     identity::Identity,
     reason::Reason,
-    target::{TargetId, TargetObject},
-    target_view::{TargetView, our_anchor, texts},
+    target::TargetId,
+    target_view::{Object, TargetView, our_anchor, texts},
 };
 
 /// An object of the target and its number in the view.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) handle: u32,
-    pub(crate) object: TargetObject,
+    pub(crate) object: Object,
 }
 
 /// The object of an identity.
@@ -288,7 +288,7 @@ fn candidates<'c>(identity: &Identity, against: Against<'c>) -> (Vec<Rc<Held>>, 
 }
 
 /// Why an object may not be taken over.
-fn refusal(object: &TargetObject, view: &TargetView, adopt: Adopt) -> Option<(Reason, String)> {
+fn refusal(object: &Object, view: &TargetView, adopt: Adopt) -> Option<(Reason, String)> {
     let standing = object.standing;
     let kind = [
         (
@@ -323,7 +323,7 @@ fn refusal(object: &TargetObject, view: &TargetView, adopt: Adopt) -> Option<(Re
 }
 
 /// How people find an object of the target.
-pub(crate) fn name(object: &TargetObject) -> String {
+pub(crate) fn name(object: &Object) -> String {
     format!("{} {}", object.class.as_str(), object.id)
 }
 

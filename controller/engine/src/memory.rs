@@ -14,6 +14,7 @@ use crate::{
     parting::Partings,
     reason::Reason,
     target::Value,
+    target_view::{DIGEST, Kept},
     {dn::Written, plan::Digest},
 };
 
@@ -31,6 +32,8 @@ pub struct Memory {
     pub(crate) anchor_changes: BTreeMap<Anchor, Anchor>,
     /// Whose disable was sent and not reported done: sign-in may be blocked already and the sessions still live.
     pub(crate) disabling: BTreeSet<Anchor>,
+    /// Operations are under way. Found so at a start, what the target then tells may be our own doing.
+    pub(crate) sending: bool,
     /// By anchor and attribute.
     pub(crate) rewritten: BTreeMap<Anchor, BTreeMap<String, Rewritten>>,
     /// Since when an object is in quarantine, by [`crate::quarantine::Quarantined::key`].
@@ -71,10 +74,10 @@ pub(crate) struct Rewritten {
 }
 
 impl Rewritten {
-    pub(crate) fn new(sent: Option<&Value>, held: Option<&Value>) -> Self {
+    pub(crate) fn new(sent: Option<&Value>, held: Option<&Kept>) -> Self {
         Self {
             sent: Digest::of_value(sent),
-            held: Digest::of_value(held),
+            held: Digest::of(&held.map_or([0; DIGEST], Kept::digest)),
         }
     }
 }

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::target::{Mark, TargetId, TargetObject, Value};
+use crate::{
+    target::{Mark, TargetId, TargetObject},
+    target_view::Kept,
+};
 
 /// How long a confirmed write outweighs what is read.
 const CONFIRMED: SignedDuration = SignedDuration::from_mins(10);
@@ -26,16 +29,16 @@ pub(crate) enum Slot {
 }
 
 /// What is in a slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Held {
     Flag(bool),
     Mark(Option<Mark>),
     Text(Option<String>),
-    Value(Option<Value>),
+    Value(Option<Kept>),
     Link(Option<TargetId>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Pending {
     at: Timestamp,
     wrote: Held,
@@ -43,6 +46,13 @@ struct Pending {
     before: Vec<Held>,
     /// A delta said so. If our own value never shows up, it was not stale after all.
     said: Option<Held>,
+}
+
+/// As it is kept.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Record {
+    pending: Vec<(TargetId, Slot, Pending)>,
+    created: Vec<(Timestamp, TargetObject)>,
 }
 
 /// See the module.
@@ -53,6 +63,37 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let pending = self.pending.iter();
+        let record = Record {
+            pending: pending
+                .map(|((id, slot), pending)| (id.clone(), slot.clone(), pending.clone()))
+                .collect(),
+            created: self.created.values().cloned().collect(),
+        };
+        // It has no maps with keys that JSON could not have.
+        serde_json::to_vec(&record).unwrap_or_default()
+    }
+
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let record: Record = serde_json::from_slice(bytes).ok()?;
+        let pending = record.pending.into_iter();
+        let created = record.created.into_iter();
+        Some(Self {
+            pending: pending
+                .map(|(id, slot, pending)| ((id, slot), pending))
+                .collect(),
+            created: created
+                .map(|(at, object)| (object.id.clone(), (at, object)))
+                .collect(),
+        })
+    }
+
+    /// Objects that we made in the last minutes, and when.
+    pub(crate) fn births(&self) -> impl Iterator<Item = (&TargetId, Timestamp)> {
+        self.created.iter().map(|(id, (at, _))| (id, *at))
+    }
+
     pub(crate) fn created(&mut self, object: TargetObject, now: Timestamp) {
         self.created.insert(object.id.clone(), (now, object));
     }

@@ -72,6 +72,7 @@ reasons! {
     InvalidCELExpression Condition "An expression does not compile." "Correct it at the position that the message names.";
     InvalidLDAPFilter Condition "A filter cannot be parsed or decided." "Correct it at the position that the message names.";
     InvalidSpec Condition "A field's value cannot be used, in a way that the schema cannot see." "Correct the field that the message names.";
+    StateNotKept Condition "All is well, but what was read is not kept: a restart would read everything again." "Make room on the volume (`persistence.size` in the chart), or look at what the message names.";
     AnchorMissing Quarantine "The entry has no usable source anchor." "Give the account the right to read the anchor attribute, or give the entry a value.";
     AnchorNotUnique Quarantine "Two entries have the same source anchor." "Give one of them another value.";
     AnchorChanged Quarantine "The entry's anchor is not the one its object was made with." "Put the old value back.";

@@ -124,6 +124,23 @@ impl Decided {
         decided
     }
 
+    /// What the rules are, in short: with the same entries, two that differ differ in this.
+    pub(crate) fn summary(&self) -> String {
+        let rules = |rules: &[Option<Rule>]| {
+            let rules = rules.iter().map(|rule| match rule {
+                None => "?".to_owned(),
+                Some(Rule::Everything) => "*".to_owned(),
+                Some(Rule::Within(dn)) => dn.to_string(),
+                Some(Rule::Members(membership)) => {
+                    format!("{}+{}", membership.group, membership.members.len())
+                }
+            });
+            rules.collect::<Vec<_>>().join(";")
+        };
+        let (include, exclude) = (rules(&self.include), rules(&self.exclude));
+        format!("{include}|{exclude}|{}", self.closed)
+    }
+
     /// Memberships that none of the changed entries could alter.
     fn unchanged(&self, changed: &BTreeSet<u32>) -> Vec<Arc<Membership>> {
         let rules = self.include.iter().chain(&self.exclude).flatten();

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{anchor::Anchor, entry::Class, format::Format};
@@ -65,6 +66,20 @@ pub struct Standing {
     pub guest: bool,
     /// Holds a directory role, or is a member or owner of a role-assignable group, or is such a group.
     pub privileged: bool,
+}
+
+/// What an adapter must know of an object when it was not there itself as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub id: TargetId,
+    pub class: Class,
+    /// In our mark.
+    pub anchor: Option<Anchor>,
+    pub privileged: bool,
+    /// Its members are known.
+    pub listed: bool,
+    /// When it was made, if that was by us and in the last ten minutes.
+    pub made: Option<Timestamp>,
 }
 
 /// One object at the target.

@@ -1,7 +1,7 @@
 //! The target view: what the target holds, as last read completely and by the deltas since, with our confirmed writes laid over it.
 //!
-//! Objects are numbered and packed, and found by id, mark, immutable id and by the values that matching looks for. A read without
-//! its end changes nothing. What changed since the last plan is noted in the [`Seen`].
+//! Objects are numbered and packed, and found by id, mark, immutable id and by the values that matching looks for; of most other values
+//! only digests are kept. A read without its end changes nothing. What changed since the last plan is noted in the [`Seen`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,15 +14,22 @@ use crate::{
     index::{Index, NONE, hash, short},
     operation::{Change, Operation},
     overlay::{Held, Overlay, Slot},
+    pieces::Pieces,
     port::{Cursor, Observation},
+    record::Unkept,
     space::Words,
-    target::{Mark, TargetId, TargetObject, Value, Values},
+    target::{Capabilities, Mark, Standing, TargetId, TargetObject, Value, Values},
 };
 
 mod change;
+mod find;
+mod keep;
+mod kept;
 mod object;
 mod slot;
 
+use kept::Keeping;
+pub(crate) use kept::{AllKept, DIGEST, Kept, Object, same};
 use slot::normalised;
 pub(crate) use slot::{normal, written};
 
@@ -36,8 +43,7 @@ pub(crate) enum State {
 }
 
 #[derive(Debug)]
-struct Object {
-    packed: Box<[u8]>,
+struct Record {
     state: State,
     seen: u32,
     manager: u32,
@@ -93,7 +99,8 @@ pub(crate) struct Seen {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct TargetView {
-    objects: Vec<Object>,
+    objects: Vec<Record>,
+    packed: Pieces,
     members: HashMap<u32, Box<[u32]>>,
     words: Words,
     by_id: Index,
@@ -114,17 +121,22 @@ pub(crate) struct TargetView {
     owner: String,
     /// Attributes whose values matching looks for.
     keys: BTreeSet<String>,
+    keeping: Keeping,
     enabled_attribute: &'static str,
     pub(crate) seen: Seen,
+    /// When everything was last read.
+    read_at: Option<Timestamp>,
+    /// Objects that are to be kept.
+    unkept: Unkept,
 }
 
-/// The number under which a value is found, whatever its case.
-pub(crate) fn value_key(class: Class, attribute: &str, text: &str) -> u32 {
-    short(hash((class, attribute, text.to_lowercase())))
+/// The number under which a value is found, whatever its case, and in whichever attribute: people often sign in with their mail address.
+pub(crate) fn value_key(class: Class, text: &str) -> u32 {
+    short(hash((class, text.to_lowercase())))
 }
 
 /// The anchor in our mark; `None` for an object that is not ours.
-pub(crate) fn our_anchor<'a>(object: &'a TargetObject, owner: &str) -> Option<&'a Anchor> {
+pub(crate) fn our_anchor<'a>(object: &'a Object, owner: &str) -> Option<&'a Anchor> {
     let mark = object.mark.as_ref()?;
     (*mark.owner == *owner || planted(Fault::OwnerIgnored)).then_some(&mark.anchor)
 }
@@ -139,19 +151,39 @@ pub(crate) fn texts(value: &Value) -> &[String] {
 }
 
 impl TargetView {
-    /// Whose marks are ours, and what matching looks for.
-    pub(crate) fn configure(&mut self, owner: &str, keys: BTreeSet<String>, enabled: &'static str) {
-        if self.owner == owner && self.keys == keys && self.enabled_attribute == enabled {
+    /// Whose marks are ours, and what matching looks for. If that needs values of which only digests were kept, everything is to be
+    /// read once more.
+    pub(crate) fn configure(
+        &mut self,
+        owner: &str,
+        keys: BTreeSet<String>,
+        capabilities: &Capabilities,
+    ) {
+        let keeping = Keeping::new(capabilities, &keys, self.keeping.all);
+        let enabled = capabilities.enabled;
+        if self.owner == owner
+            && self.keys == keys
+            && self.keeping == keeping
+            && self.enabled_attribute == enabled
+        {
             return;
         }
         for handle in 0..self.count() {
             self.index(handle, false);
         }
+        self.complete &= self.keeping.covers(&keeping);
         (self.owner, self.keys, self.enabled_attribute) = (owner.to_owned(), keys, enabled);
+        self.keeping = keeping;
         for handle in 0..self.count() {
             self.index(handle, true);
         }
         self.seen.everything = true;
+    }
+
+    /// From now on all values are kept.
+    pub(crate) fn keep_values(&mut self) {
+        self.complete &= self.keeping.all;
+        self.keeping.all = true;
     }
 
     fn count(&self) -> u32 {
@@ -208,11 +240,14 @@ impl TargetView {
             object.attributes = normalised(object.attributes);
         }
         let handle = self.number(&object.id);
-        let incoming = self.incoming_of(object, state);
+        let incoming = self.incoming_of(object.into(), state);
         if let Some(object) = self.objects.get_mut(handle as usize) {
             object.seen = self.generation;
         }
-        if self.is(handle, &incoming) {
+        if !self.complete {
+            // Nobody has looked at the view yet.
+            self.replace(handle, incoming);
+        } else if self.is(handle, &incoming) {
             reading.changed.remove(&handle);
         } else {
             reading.changed.insert(handle, incoming);
@@ -259,7 +294,7 @@ impl TargetView {
     }
 
     fn end_everything(&mut self, reading: Everything, now: Timestamp) {
-        let gone = |object: &Object| object.seen < self.generation && object.state != State::Absent;
+        let gone = |object: &Record| object.seen < self.generation && object.state != State::Absent;
         let gone: Vec<u32> = (0..)
             .zip(&self.objects)
             .filter(|(_, object)| gone(object))
@@ -268,7 +303,7 @@ impl TargetView {
         let others = gone.iter().chain(reading.changed.keys());
         let live = others.filter(|handle| self.complete && self.state(**handle) == State::Live);
         let before = live.filter_map(|handle| Some((*handle, self.whole(*handle)?)));
-        let mut before: Vec<(u32, TargetObject)> = before.collect();
+        let mut before: Vec<(u32, Object)> = before.collect();
         before.retain(|(_, object)| object.mark.is_some());
         before.sort_by(|a, b| a.1.id.cmp(&b.1.id));
         for handle in gone {
@@ -281,7 +316,7 @@ impl TargetView {
             || self.domains != reading.domains
             || self.roles_readable != reading.roles_readable;
         (self.domains, self.roles_readable) = (reading.domains, reading.roles_readable);
-        self.complete = true;
+        (self.complete, self.read_at) = (true, Some(now));
         self.overlay.expire(now);
         let overlay = std::mem::take(&mut self.overlay);
         for object in overlay.objects() {
@@ -297,7 +332,7 @@ impl TargetView {
     fn add_if_missing(&mut self, object: &TargetObject) {
         let handle = self.number(&object.id);
         if self.state(handle) != State::Live {
-            let incoming = self.incoming_of(object.clone(), State::Live);
+            let incoming = self.incoming_of(object.clone().into(), State::Live);
             self.replace(handle, incoming);
         }
     }
@@ -348,8 +383,11 @@ impl TargetView {
                 mark: Some(mark.clone()),
                 immutable_id: user.then(|| operation.anchor.immutable_id()),
                 attributes: normalised(attributes),
+                manager: None,
                 members: Some(Vec::new()),
-                ..TargetObject::blank(operation.class, id)
+                standing: Standing::default(),
+                class: operation.class,
+                id,
             };
             self.add_if_missing(&object);
             self.overlay.created(object, now);
@@ -370,7 +408,7 @@ impl TargetView {
     }
 
     /// A live or deleted object with its references.
-    pub(crate) fn whole(&self, handle: u32) -> Option<TargetObject> {
+    pub(crate) fn whole(&self, handle: u32) -> Option<Object> {
         let mut object = self.object(handle)?;
         object.manager = self.manager(handle).and_then(|manager| self.id(manager));
         let members = self.members(handle);
@@ -384,7 +422,7 @@ impl TargetView {
     }
 
     #[cfg(test)]
-    fn get(&self, id: &TargetId) -> Option<TargetObject> {
+    fn get(&self, id: &TargetId) -> Option<Object> {
         let handle = self.find(id)?;
         let mut object = self.whole(handle)?;
         object.members.iter_mut().for_each(|members| members.sort());
@@ -397,14 +435,15 @@ impl TargetView {
             return handle;
         }
         let handle = self.count();
-        self.objects.push(Object {
-            packed: object::pack_id(id),
+        self.packed.set(handle, &object::pack_id(id));
+        self.objects.push(Record {
             state: State::Absent,
             seen: 0,
             manager: NONE,
             owner: NONE,
         });
         self.by_id.insert(short(hash(id)), handle);
+        self.unkept.insert(handle);
         handle
     }
 
@@ -419,21 +458,20 @@ impl TargetView {
     }
 
     pub(crate) fn id(&self, handle: u32) -> Option<TargetId> {
-        object::id(&self.objects.get(handle as usize)?.packed)
+        object::id(self.packed.get(handle))
     }
 
     /// A live or deleted object, without its references.
-    pub(crate) fn object(&self, handle: u32) -> Option<TargetObject> {
-        let object = self.objects.get(handle as usize)?;
-        (object.state != State::Absent).then(|| object::unpack(&object.packed, &self.words))?
+    pub(crate) fn object(&self, handle: u32) -> Option<Object> {
+        let packed = self.packed.get(handle);
+        (self.state(handle) != State::Absent).then(|| object::unpack(packed, &self.words))?
     }
 
     /// The anchor in our mark on a live object.
     pub(crate) fn ours(&self, handle: u32) -> Option<Anchor> {
-        let object = self.objects.get(handle as usize)?;
-        let (_, mark) = object::head(&object.packed, &self.words)?;
+        let (_, mark) = object::head(self.packed.get(handle), &self.words)?;
         let mark = mark.filter(|mark| *mark.owner == *self.owner || planted(Fault::OwnerIgnored));
-        mark.filter(|_| object.state == State::Live)
+        mark.filter(|_| self.state(handle) == State::Live)
             .map(|mark| mark.anchor)
     }
 
@@ -466,93 +504,6 @@ impl TargetView {
             .for_each(|object| object.owner = NONE);
     }
 
-    /// Attributes whose values matching looks for.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().map(String::as_str)
-    }
-
-    /// The keys of the values that matching looks for.
-    pub(crate) fn value_keys_of(&self, object: &TargetObject) -> Vec<u32> {
-        let values = object.attributes.iter();
-        values
-            .filter(|(name, _)| self.keys.contains(*name))
-            .flat_map(|(name, value)| {
-                let texts = texts(value).iter();
-                texts.map(move |text| value_key(object.class, name, text))
-            })
-            .collect()
-    }
-
-    pub(crate) fn value_keys(&self, handle: u32) -> Vec<u32> {
-        let object = self.object(handle);
-        object.map_or(Vec::new(), |object| self.value_keys_of(&object))
-    }
-
-    /// All live objects of ours.
-    pub(crate) fn all_ours(&self) -> impl Iterator<Item = (u32, Anchor)> {
-        (0..self.count()).filter_map(|handle| Some((handle, self.ours(handle)?)))
-    }
-
-    /// Live objects with our mark for an anchor, by id.
-    pub(crate) fn by_mark(&self, anchor: &Anchor) -> Vec<u32> {
-        let found = self.by_mark.get(short(hash(anchor)));
-        self.sorted(found, |view, handle| {
-            view.ours(handle).as_ref() == Some(anchor)
-        })
-    }
-
-    /// Deleted objects with our mark for an anchor, by id.
-    pub(crate) fn deleted_by_mark(&self, anchor: &Anchor) -> Vec<u32> {
-        let found = self.by_mark.get(short(hash(anchor)));
-        self.sorted(found, |view, handle| {
-            let object = view.object(handle);
-            view.state(handle) == State::Deleted
-                && object.is_some_and(|object| our_anchor(&object, &view.owner) == Some(anchor))
-        })
-    }
-
-    /// Live objects with an immutable id, by id.
-    pub(crate) fn by_immutable(&self, text: &str) -> Vec<u32> {
-        let found = self.by_immutable.get(short(hash(text)));
-        self.sorted(found, |view, handle| {
-            let object = view.object(handle);
-            object.is_some_and(|object| object.immutable_id.as_deref() == Some(text))
-        })
-    }
-
-    /// Live objects that hold a value, without regard to case, by id.
-    pub(crate) fn holders(&self, class: Class, attribute: &str, text: &str) -> Vec<u32> {
-        let found = self.by_value.get(value_key(class, attribute, text));
-        let text = text.to_lowercase();
-        self.sorted(found, |view, handle| {
-            view.object(handle).is_some_and(|object| {
-                let value = object.attributes.get(attribute);
-                let mut texts = value.map_or(&[][..], texts).iter();
-                object.class == class && texts.any(|held| held.to_lowercase() == text)
-            })
-        })
-    }
-
-    fn sorted(&self, mut found: Vec<u32>, fits: impl Fn(&Self, u32) -> bool) -> Vec<u32> {
-        found.retain(|handle| fits(self, *handle));
-        if found.len() > 1 {
-            found.sort_by_cached_key(|handle| self.id(*handle));
-        }
-        found
-    }
-
-    /// Groups and people that refer to one of these, by a look at all references.
-    pub(crate) fn referring_to(&self, handles: &BTreeSet<u32>) -> Vec<u32> {
-        let groups = (self.members.iter())
-            .filter(|(_, members)| members.iter().any(|member| handles.contains(member)))
-            .map(|(group, _)| *group);
-        let people = (0..)
-            .zip(&self.objects)
-            .filter(|(_, object)| object.manager != NONE && handles.contains(&object.manager))
-            .map(|(handle, _)| handle);
-        groups.chain(people).collect()
-    }
-
     /// Live objects of ours, and those that may sign in, by class.
     pub(crate) fn managed(&self) -> (&BTreeMap<Class, usize>, &BTreeMap<Class, usize>) {
         (&self.managed, &self.enabled)
@@ -567,11 +518,11 @@ impl TargetView {
         self.roles_readable
     }
 
-    fn pack(&mut self, object: &TargetObject) -> Box<[u8]> {
-        object::pack(object, &mut self.words)
+    fn pack(&mut self, object: &Object) -> Box<[u8]> {
+        object::pack(object, &self.keeping, &mut self.words)
     }
 
-    fn incoming_of(&mut self, object: TargetObject, state: State) -> Incoming {
+    fn incoming_of(&mut self, object: Object, state: State) -> Incoming {
         let packed = self.pack(&object);
         let manager = object.manager.as_ref().map(|id| self.number(id));
         let members = object.members.as_ref();
@@ -587,7 +538,7 @@ impl TargetView {
     fn current(&self, handle: u32) -> Option<Incoming> {
         let object = self.objects.get(handle as usize)?;
         Some(Incoming {
-            packed: object.packed.clone(),
+            packed: self.packed.get(handle).into(),
             state: object.state,
             manager: self.manager(handle),
             members: self.members(handle).map(<[u32]>::to_vec),
@@ -597,7 +548,7 @@ impl TargetView {
     /// Whether the object is so already.
     fn is(&self, handle: u32, incoming: &Incoming) -> bool {
         self.objects.get(handle as usize).is_some_and(|object| {
-            object.packed == incoming.packed
+            *self.packed.get(handle) == *incoming.packed
                 && object.state == incoming.state
                 && self.manager(handle) == incoming.manager
                 && self.members(handle) == incoming.members.as_deref()
@@ -611,75 +562,22 @@ impl TargetView {
         let before = (self.ours(handle), self.state(handle));
         self.index(handle, false);
         if let Some(object) = self.objects.get_mut(handle as usize) {
-            object.packed = incoming.packed;
             object.state = incoming.state;
             object.manager = incoming.manager.unwrap_or(NONE);
         }
+        self.packed.set(handle, &incoming.packed);
         match incoming.members {
             Some(members) => self.members.insert(handle, members.into_boxed_slice()),
             None => self.members.remove(&handle),
         };
         self.index(handle, true);
+        self.unkept.insert(handle);
         if !self.complete || self.seen.everything {
             return;
         }
         self.seen.objects.insert(handle);
         if before != (self.ours(handle), self.state(handle)) {
             self.seen.reborn.insert(handle);
-        }
-    }
-
-    /// Puts an object into the indexes and counts, or takes it out.
-    fn index(&mut self, handle: u32, into: bool) {
-        let Some(object) = self.object(handle) else {
-            return;
-        };
-        let set = |index: &mut Index, key: u32| {
-            if into {
-                index.insert(key, handle);
-            } else {
-                index.remove(key, handle);
-            }
-        };
-        let told = self.complete && !self.seen.everything;
-        let mark = our_anchor(&object, &self.owner).cloned();
-        if let Some(anchor) = &mark {
-            set(&mut self.by_mark, short(hash(anchor)));
-            self.seen.anchors.extend(told.then(|| anchor.clone()));
-        }
-        if self.state(handle) != State::Live {
-            return;
-        }
-        if mark.is_some() {
-            let enabled = object.attributes.get(self.enabled_attribute);
-            let counts = [
-                (true, &mut self.managed),
-                (enabled != Some(&Value::Flag(false)), &mut self.enabled),
-            ];
-            for (_, counts) in counts.into_iter().filter(|(counts, _)| *counts) {
-                let count = counts.entry(object.class).or_default();
-                *count = if into {
-                    *count + 1
-                } else {
-                    count.saturating_sub(1)
-                };
-            }
-        }
-        if let Some(id) = &object.immutable_id {
-            set(&mut self.by_immutable, short(hash(id.as_str())));
-            let anchors = [Anchor::from_immutable_id(id), Anchor::from_text(id)];
-            self.seen
-                .anchors
-                .extend(anchors.into_iter().filter(|_| told));
-        }
-        for (name, value) in &object.attributes {
-            if self.keys.contains(name) {
-                for text in texts(value) {
-                    let key = value_key(object.class, name, text);
-                    set(&mut self.by_value, key);
-                    self.seen.values.extend(told.then_some(key));
-                }
-            }
         }
     }
 }

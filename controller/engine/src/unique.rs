@@ -9,8 +9,8 @@ use crate::{
     identity::Identity,
     matching::{Against, Found, Held, Matches, Obstacle, name},
     reason::Reason,
-    target::{TargetObject, Value},
-    target_view::{our_anchor, texts},
+    target::Value,
+    target_view::{Object, our_anchor, texts},
 };
 
 /// What is known of an anchor that one of our objects bears.
@@ -143,7 +143,7 @@ fn conflicts(
 fn taken(
     (anchor, seeker): (&Anchor, Option<&Identity>),
     attribute: &str,
-    object: &TargetObject,
+    object: &Object,
     owner: Option<&Identity>,
     against: Against<'_>,
     absence: &dyn Fn(&Anchor) -> Absence,
@@ -198,7 +198,7 @@ fn wants<'a>(identity: &'a Identity, attribute: &str) -> &'a [String] {
 
 fn holds(held: Option<&Held>, attribute: &str, text: &str) -> bool {
     held.and_then(|held| held.object.attributes.get(attribute))
-        .is_some_and(|value| texts(value).iter().any(|held| held.to_lowercase() == text))
+        .is_some_and(|kept| kept.texts().iter().any(|held| held.to_lowercase() == text))
 }
 
 impl Matches {

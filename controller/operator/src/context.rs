@@ -6,13 +6,13 @@ use plumbline_cloud::RequestObserver;
 use plumbline_crds::{DirectorySync, Mode};
 use plumbline_engine::explain::Question;
 
-use crate::{host::Host, state::StateFolder, telemetry::metrics::Metrics, world_file::Recorder};
+use crate::{host::Host, store::Store, telemetry::metrics::Metrics, world_file::Recorder};
 
 /// Shared by all workers of a process.
 #[expect(missing_debug_implementations, reason = "hosts have none")]
 pub struct Context {
     pub host: Arc<dyn Host>,
-    pub state: StateFolder,
+    pub store: Arc<Store>,
     pub metrics: Arc<Metrics>,
     /// Counts requests to targets.
     pub observer: Arc<dyn RequestObserver>,
@@ -27,14 +27,14 @@ pub struct Context {
 impl Context {
     pub fn new(
         host: Arc<dyn Host>,
-        state: StateFolder,
+        store: Store,
         metrics: Arc<Metrics>,
         observer: Arc<dyn RequestObserver>,
         mode: Option<Mode>,
     ) -> Self {
         Self {
             host,
-            state,
+            store: Arc::new(store),
             metrics,
             observer,
             record: None,

@@ -15,7 +15,7 @@ use crate::{
     manifest::Manifests,
     problem::Problem,
     runtime::Runtime,
-    state::StateFolder,
+    store::Store,
     telemetry::metrics::{Metrics, TargetRequests},
     world::Key,
     world_file::Recorder,
@@ -35,13 +35,12 @@ impl FolderRun {
     pub fn start(
         manifests: Manifests,
         secrets: Option<PathBuf>,
-        state: Option<PathBuf>,
+        store: Store,
         mode: Option<Mode>,
         record: Option<Recorder>,
         stop: CancellationToken,
     ) -> Self {
-        let state = StateFolder::new(state);
-        Self::begin(manifests, secrets, state, mode, stop, |context| {
+        Self::begin(manifests, secrets, store, mode, stop, |context| {
             context.recorded(record)
         })
     }
@@ -55,7 +54,7 @@ impl FolderRun {
         question: Option<Question>,
         stop: CancellationToken,
     ) -> Self {
-        let (state, mode) = (StateFolder::read_only(state), Some(Mode::Plan));
+        let (state, mode) = (Store::read_only(state), Some(Mode::Plan));
         Self::begin(manifests, secrets, state, mode, stop, |context| {
             context.asked(question)
         })
@@ -64,7 +63,7 @@ impl FolderRun {
     fn begin(
         manifests: Manifests,
         secrets: Option<PathBuf>,
-        state: StateFolder,
+        state: Store,
         mode: Option<Mode>,
         stop: CancellationToken,
         finish: impl FnOnce(Context) -> Context,

@@ -18,7 +18,7 @@ pub mod problem;
 pub mod publish;
 pub mod runtime;
 pub mod standing;
-pub mod state;
+pub mod store;
 pub mod sync_scope;
 pub mod telemetry;
 pub mod world;

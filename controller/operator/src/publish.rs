@@ -186,7 +186,9 @@ fn notice<K: kube::Resource>(
     now: &Standing,
 ) -> Option<Notice> {
     let (warning, reason, note) = match now {
-        Standing::Ready(reason, message) => (false, *reason, message.clone()),
+        Standing::Ready(reason, message) => {
+            (*reason == Reason::StateNotKept, *reason, message.clone())
+        }
         Standing::Waiting(reason, message) => (true, *reason, message.clone()),
         Standing::Failing(problem) => (true, problem.reason, problem.message.clone()),
         Standing::Suspended => (

@@ -2,7 +2,7 @@
 //! writes status. Level-based: each pass compares the world with what runs, so a missed event never matters.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -35,6 +35,8 @@ pub struct Runtime {
     connectors: BTreeMap<Key, Running<DirectoryConnector, Connector>>,
     tenants: BTreeMap<Key, Running<CloudTenant, Tenant>>,
     syncs: BTreeMap<Key, Sync>,
+    /// The syncs of which state is kept.
+    kept: Option<BTreeSet<Key>>,
     reports: watch::Sender<BTreeMap<Key, Report>>,
 }
 
@@ -51,6 +53,7 @@ impl Runtime {
             connectors: BTreeMap::new(),
             tenants: BTreeMap::new(),
             syncs: BTreeMap::new(),
+            kept: None,
             reports: watch::channel(BTreeMap::new()).0,
         }
     }
@@ -104,6 +107,12 @@ impl Runtime {
         keep(&mut self.tenants, &world.tenants, |key, specification| {
             Tenant::start(context.clone(), key.clone(), specification)
         });
+        let kept: BTreeSet<Key> = world.syncs.keys().cloned().collect();
+        if self.kept.as_ref() != Some(&kept) {
+            let (store, keys) = (self.context.store.clone(), kept.clone());
+            tokio::task::spawn_blocking(move || store.retain(&keys));
+            self.kept = Some(kept);
+        }
         self.syncs.retain(|key, sync| {
             let keep = world.syncs.contains_key(key);
             if !keep {

@@ -14,6 +14,7 @@ use plumbline::{
     directory_sync::report::Phase,
     folder_run::FolderRun,
     output::{plan, progress::Progress, resources::resources},
+    store::Store,
     telemetry::logs::{self, Format},
     world::Key,
 };
@@ -78,7 +79,7 @@ async fn run(args: Args) -> Result<()> {
     let run = FolderRun::start(
         lab.load()?,
         Some(lab.secrets()),
-        Some(lab.state()),
+        Store::new(Some(lab.state())),
         None,
         None,
         stop.clone(),
@@ -127,7 +128,7 @@ async fn show_plan(lab: &Lab) -> Result<()> {
     let run = FolderRun::start(
         lab.load()?,
         Some(lab.secrets()),
-        None,
+        Store::new(None),
         Some(plumbline_mode()),
         None,
         stop.clone(),

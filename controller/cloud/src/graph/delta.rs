@@ -34,6 +34,9 @@ pub(super) struct Place {
     group_select: String,
     users: String,
     groups: String,
+    /// Role-assignable groups that were seen until then, of whatever kind.
+    #[serde(default)]
+    assignable: BTreeSet<Box<str>>,
 }
 
 impl Place {
@@ -41,8 +44,9 @@ impl Place {
         serde_json::from_slice(&cursor.0).ok()
     }
 
-    pub(super) fn cursor(&self) -> Option<Cursor> {
-        serde_json::to_vec(self).ok().map(Cursor)
+    pub(super) fn cursor(mut self, assignable: &BTreeSet<TargetId>) -> Option<Cursor> {
+        self.assignable = assignable.iter().map(|id| id.0.clone()).collect();
+        serde_json::to_vec(&self).ok().map(Cursor)
     }
 }
 
@@ -71,6 +75,7 @@ impl GraphTarget {
             groups: self.round(GROUPS, groups, &mut |_| Ok(())).await?,
             user_select,
             group_select,
+            assignable: BTreeSet::new(),
         })
     }
 
@@ -116,6 +121,8 @@ impl GraphTarget {
         events: &mut (dyn FnMut(Observation) + Send),
     ) -> Result<Place, GraphError> {
         self.view.age(Instant::now());
+        let assignable = place.assignable.iter().cloned().map(TargetId);
+        self.view.assignable.extend(assignable);
         events(Observation::Domains(self.verified_domains().await?));
         let mut group_items = Vec::new();
         let groups = self

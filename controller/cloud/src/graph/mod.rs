@@ -25,7 +25,7 @@ use plumbline_engine::{
     operation::{Operation, Outcome},
     port::{Cursor, Failure, Observation, Permit, Target, TargetRead},
     reason::Reason,
-    target::Capabilities,
+    target::{Capabilities, Known},
 };
 
 use answer::ErrorBody;
@@ -164,6 +164,16 @@ impl GraphTarget {
             connection: Arc::new(Connection::new(session, settings)),
             view: View::default(),
         }
+    }
+
+    /// Goes on from what an earlier process read and made, so that a cursor of that time can be followed. `now` is that of `known`.
+    pub fn recall(
+        &mut self,
+        owner: &str,
+        known: impl Iterator<Item = Known>,
+        now: jiff::Timestamp,
+    ) {
+        self.view = View::recalled(owner, known, now);
     }
 
     /// A target for another owner in the same tenant; it shares session and write budget.

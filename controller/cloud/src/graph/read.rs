@@ -78,7 +78,7 @@ pub(super) async fn read(
     match target.changes(request, place, events).await {
         Ok(place) => {
             events(Observation::End {
-                cursor: place.cursor(),
+                cursor: place.cursor(&target.view.assignable),
             });
             Ok(())
         }
@@ -123,7 +123,7 @@ async fn complete(
     view.privileged = privileged;
     target.view = view;
     events(Observation::End {
-        cursor: place.cursor(),
+        cursor: place.cursor(&target.view.assignable),
     });
     Ok(())
 }

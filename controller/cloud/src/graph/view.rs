@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use plumbline_engine::{anchor::Anchor, entry::Class, target::TargetId};
+use plumbline_engine::{
+    anchor::Anchor,
+    entry::Class,
+    target::{Known, TargetId},
+};
 use tokio::time::Instant;
 
 /// Replicas usually agree in seconds; an object this young may still be missing on one.
@@ -40,6 +44,31 @@ impl View {
             owner: owner.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// What an earlier process knew.
+    pub(crate) fn recalled(
+        owner: &str,
+        known: impl Iterator<Item = Known>,
+        now: jiff::Timestamp,
+    ) -> Self {
+        let (mut view, at) = (Self::new(owner), Instant::now());
+        for known in known {
+            if known.privileged {
+                view.privileged.insert(known.id.clone());
+            }
+            let Some(anchor) = known.anchor else { continue };
+            if known.listed {
+                view.listed.insert(known.id.clone());
+            }
+            let age = known.made.map(|made| now.duration_since(made));
+            let age = age.and_then(|age| Duration::try_from(age).ok());
+            match age.and_then(|age| at.checked_sub(age)) {
+                Some(made) => view.born(known.class, anchor, known.id, made),
+                None => view.seen(known.class, anchor, known.id),
+            }
+        }
+        view
     }
 
     /// An object with our mark was read.

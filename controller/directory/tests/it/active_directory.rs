@@ -6,8 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings};
 use plumbline_directory::{Bind, Detect, DirectorySource, FeedKind, Settings};
 use plumbline_engine::{
-    anchor::Anchor,
-    port::{Cause, Extent, Import, Source as _, Start},
+    port::{Cause, Import, Source as _, Start},
     reason::Reason,
 };
 use plumbline_lab::directory::{Account, Config, Directory, Fault, Profile};
@@ -25,7 +24,7 @@ use crate::{
     server::Server,
 };
 
-const ATTRIBUTES: [&str; 5] = ["cn", "mail", "title", "member", "manager"];
+pub(crate) const ATTRIBUTES: [&str; 5] = ["cn", "mail", "title", "member", "manager"];
 const DOMAIN: &str = "DC=corp,DC=example,DC=com";
 const READER: &str = "CN=reader,DC=corp,DC=example,DC=com";
 const WRITER: &str = "CN=writer,DC=corp,DC=example,DC=com";
@@ -54,14 +53,18 @@ async fn administrator(url: &str, ca: &[u8], bind: (&str, &str)) -> Ldap {
     ldap
 }
 
-pub(crate) async fn samba_company(server: &Server, name: &str, seed: u64) -> Company {
+pub(crate) async fn samba_administrator(server: &Server) -> Ldap {
     let (dn, password) = (server.fact("AD_BIND_DN"), server.fact("AD_BIND_PASSWORD"));
-    let ldap = administrator(&server.fact("AD_LDAPS_URL"), &server.ca(), (&dn, &password)).await;
+    administrator(&server.fact("AD_LDAPS_URL"), &server.ca(), (&dn, &password)).await
+}
+
+pub(crate) async fn samba_company(server: &Server, name: &str, seed: u64) -> Company {
+    let ldap = samba_administrator(server).await;
     Company::found_domain(ldap, &server.fact("AD_BASE_DN"), name, seed).await
 }
 
 /// The `ad` profile with a reader that sees tombstones and may replicate, and a writer.
-async fn embedded() -> (Directory, Settings) {
+pub(crate) async fn embedded() -> (Directory, Settings) {
     let mut config = Config::new(Profile::Ad, DOMAIN);
     config.accounts = vec![
         Account::reader(READER, PASSWORD)
@@ -89,7 +92,7 @@ async fn embedded() -> (Directory, Settings) {
     (directory, settings)
 }
 
-async fn embedded_company(directory: &Directory, name: &str, seed: u64) -> Company {
+pub(crate) async fn embedded_company(directory: &Directory, name: &str, seed: u64) -> Company {
     let bind = (WRITER, PASSWORD);
     let ca = directory.ca_pem().as_bytes();
     let ldap = administrator(&directory.ldaps_url(), ca, bind).await;
@@ -219,117 +222,6 @@ async fn a_change_wakes_within_seconds_and_nothing_else_does() {
         timeout(Duration::from_millis(2500), source.changed())
             .await
             .unwrap_err();
-    }
-}
-
-/// A reader, its consumer and the directory's own servers.
-struct Pair {
-    first: Directory,
-    second: Directory,
-    company: Company,
-    source: DirectorySource,
-    consumer: Consumer,
-}
-
-/// Two domain controllers, the second of which is at first as the first is. Everything is read from the first.
-async fn pair(kind: FeedKind) -> Pair {
-    let (first, mut settings) = embedded().await;
-    let mut company = embedded_company(&first, "corp", 7).await;
-    // So that the account can know that it sees deletions.
-    let leaver = company.person("leaver", &company.base.clone()).await;
-    company.delete(&leaver).await;
-    let second = first.replica().await.unwrap();
-    settings.servers.push(second.ldaps_url());
-    settings.ca_pem = Some([first.ca_pem(), second.ca_pem()].concat().into());
-    settings.detect = Detect::Only(kind);
-    let mut source = DirectorySource::new(settings).unwrap();
-    let mut consumer = Consumer::new(&ATTRIBUTES);
-    consumer.catch_up(&mut source).await;
-    Pair {
-        first,
-        second,
-        company,
-        source,
-        consumer,
-    }
-}
-
-/// What a read brings beside entries: its extent, whether absence proves nothing, and who is named as deleted.
-async fn read_on(source: &mut DirectorySource, consumer: &Consumer) -> (Extent, bool, Vec<Anchor>) {
-    let (mut begun, mut tombstones) = (None, Vec::new());
-    let cursor = consumer.cursor.clone().unwrap();
-    source
-        .read(
-            &consumer.request,
-            Start::After(&cursor),
-            &mut |event| match event {
-                Import::Begin {
-                    extent, tombstones, ..
-                } => begun = Some((extent, tombstones)),
-                Import::Tombstones(anchors) => tombstones.extend(anchors),
-                _ => {}
-            },
-        )
-        .await
-        .unwrap();
-    let (extent, readable) = begun.unwrap();
-    (extent, readable, tombstones)
-}
-
-#[tokio::test]
-async fn a_domain_controller_that_lags_is_read_whole_and_names_nobody_as_deleted() {
-    for kind in [FeedKind::DirSync, FeedKind::UsnChanged] {
-        let mut pair = pair(kind).await;
-        let base = pair.company.base.clone();
-        // Known from the first, not yet at the second.
-        let hired = pair.company.person("hired", &base).await;
-        pair.consumer.catch_up(&mut pair.source).await;
-        let known = |consumer: &Consumer, dn: &str| {
-            consumer
-                .entries
-                .values()
-                .any(|entry| entry.dn.eq_ignore_ascii_case(dn))
-        };
-        assert!(known(&pair.consumer, &hired));
-        pair.first.inject(Fault::Reset);
-        pair.consumer.cycle(&mut pair.source).await.unwrap_err();
-        let (extent, tombstones_readable, tombstones) =
-            read_on(&mut pair.source, &pair.consumer).await;
-        assert_eq!(extent, Extent::Complete(Cause::OtherServer), "{kind}");
-        // With tombstones in sight, absence alone never counts as gone.
-        assert!(tombstones_readable, "{kind}");
-        let names: Vec<&Anchor> = pair.consumer.entries.keys().collect();
-        assert!(
-            !tombstones.iter().any(|anchor| names.contains(&anchor)),
-            "{kind}"
-        );
-        // Once the second has caught up, its own feed tells.
-        pair.consumer.cycle(&mut pair.source).await.unwrap();
-        let before = pair.consumer.listings.clone();
-        pair.second.catch_up(&pair.first).unwrap();
-        pair.consumer.catch_up(&mut pair.source).await;
-        assert!(known(&pair.consumer, &hired), "{kind}");
-        assert_eq!(pair.consumer.listings, before, "{kind}");
-    }
-}
-
-#[tokio::test]
-async fn a_domain_controller_restored_from_a_backup_is_read_whole_once_and_names_nobody_as_deleted()
-{
-    for kind in [FeedKind::DirSync, FeedKind::UsnChanged] {
-        let mut pair = pair(kind).await;
-        let base = pair.company.base.clone();
-        let backup = pair.first.snapshot();
-        pair.company.person("hired", &base).await;
-        pair.consumer.catch_up(&mut pair.source).await;
-        pair.first.restore(&backup).unwrap();
-        let (extent, tombstones_readable, tombstones) =
-            read_on(&mut pair.source, &pair.consumer).await;
-        assert_eq!(extent, Extent::Complete(Cause::WentBack), "{kind}");
-        assert!(tombstones_readable && tombstones.len() == 1, "{kind}");
-        pair.consumer.catch_up(&mut pair.source).await;
-        let whole = pair.consumer.relisted();
-        assert_eq!(whole, BTreeMap::from([(Cause::WentBack, 1)]), "{kind}");
     }
 }
 

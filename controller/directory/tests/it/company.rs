@@ -1,7 +1,7 @@
 //! A directory that lives: people and groups are hired, renamed, moved and dismissed, units renamed and moved with all that is below
 //! them, into the base and out of it. The same seed gives the same life.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ldap3::{Ldap, LdapConnAsync, Mod};
 
@@ -89,6 +89,11 @@ impl Company {
         Self::new(ldap, "dc=example,dc=com", name, seed)
     }
 
+    /// By another connection from now on.
+    pub(crate) fn by(self, ldap: Ldap) -> Self {
+        Self { ldap, ..self }
+    }
+
     fn new(ldap: Ldap, head: &str, name: &str, seed: u64) -> Self {
         Self {
             ldap,
@@ -170,6 +175,23 @@ impl Company {
             .unwrap()
             .success()
             .unwrap();
+    }
+
+    /// Up to where OpenLDAP says that it has everything, by server.
+    pub(crate) async fn position(&mut self) -> BTreeSet<String> {
+        let names = vec!["contextCSN"];
+        let found = self
+            .ldap
+            .search(
+                "dc=example,dc=com",
+                ldap3::Scope::Base,
+                "(objectClass=*)",
+                names,
+            )
+            .await;
+        let (mut entries, _) = found.unwrap().success().unwrap();
+        let suffix = ldap3::SearchEntry::construct(entries.pop().unwrap());
+        suffix.attrs["contextCSN"].iter().cloned().collect()
     }
 
     /// First and last record of the changelog of 389-ds.

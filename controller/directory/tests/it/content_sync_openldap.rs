@@ -167,6 +167,10 @@ async fn another_entry_in_place_of_the_base_is_another_content() {
     let server = Server::shared_openldap();
     let mut follower = Follower::begin(&server, "base").await;
     let base = follower.company.base.clone();
+    // OpenLDAP 2.5.13 can stop for ever when it ends a persistent search because of its base while the client closes it. A new
+    // connection is served after the closed one.
+    follower.sleep();
+    follower.company = Company::connect(&server, "base", 8).await;
     follower.company.rename(&base, "ou=base-away", None).await;
     let error = follower
         .consumer
@@ -352,14 +356,9 @@ async fn of_two_providers_either_tells_what_the_other_wrote() {
         "{before:?}"
     );
     follower.consumer.catch_up(&mut follower.source).await;
-    // Until the second has what the first one wrote, the cookie is ahead of it.
-    let mut second = Consumer::new(&["cn"]);
-    let has = |second: &Consumer, rdn: &str| {
-        let mut entries = second.entries.values();
-        entries.any(|entry| entry.dn.starts_with(rdn))
-    };
-    while !has(&second, "uid=three") {
-        second.catch_up(&mut fetched).await;
+    // Until the second knows that it has what the first one wrote, the cookie is ahead of it.
+    while there.position().await != follower.company.position().await {
+        tokio::task::yield_now().await;
     }
     one.run(&["down"]);
     there.person("four", &base).await;
@@ -371,11 +370,10 @@ async fn of_two_providers_either_tells_what_the_other_wrote() {
     follower.consumer.assert_current(at_two).await;
     there.person("five", &base).await;
     follower.told().await;
-    assert_eq!(
-        follower.consumer.relisted(),
-        before,
-        "the cookie of one is good at the other"
-    );
+    // The cookie of one is good at the other. One without CSN, as a write beside another may bring it, is not believed.
+    let mut listed = follower.consumer.relisted();
+    listed.remove(&Cause::WentBack);
+    assert_eq!(listed, before);
     // A cookie with the first one's `sid=` would make the second withhold what comes from there.
     one.run(&["up"]);
     let mut here = Company::connect(&one, "pair", 8).await;

@@ -22,6 +22,8 @@ mod content_sync_389;
 #[cfg(feature = "real-servers")]
 mod content_sync_openldap;
 #[cfg(feature = "real-servers")]
+mod controllers;
+#[cfg(feature = "real-servers")]
 mod follower;
 #[cfg(feature = "real-servers")]
 mod following;

@@ -151,13 +151,20 @@ impl Server {
         if let Some(server) = shared.upgrade() {
             return server;
         }
-        let server = Self::start(
-            "samba-ad",
-            &[("AD_IP", SAMBA_ADDRESS), ("AD_STRONG_AUTH", "yes")],
-        );
-        server.run(&["seed"]);
-        let server = Arc::new(server);
+        let server = Arc::new(Self::samba_of(&[
+            ("AD_IP", SAMBA_ADDRESS),
+            ("AD_STRONG_AUTH", "yes"),
+        ]));
         *shared = Arc::downgrade(&server);
+        server
+    }
+
+    /// A domain controller of its own, with the account `svc-reader`.
+    pub(crate) fn samba_of(options: &[(&str, &str)]) -> Self {
+        let server = Self::start("samba-ad", options);
+        if !options.iter().any(|(name, _)| *name == "AD_JOIN") {
+            server.run(&["seed"]);
+        }
         server
     }
 

@@ -1,42 +1,63 @@
 //! What each attribute of an object is made from, what the target holds, and what the plan does about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Attribute, AttributeState, Desired, Explanation, Manager, Members, Peer,
-    look::{Look, Read},
+    look::{Look, read},
 };
 use crate::{
     difference::difference,
-    entry::Class,
-    mapping::{Mapped, Mapping, Origin},
+    entry::{Class, Entry},
+    mapping::{Contribution, Mapped, Mapping, Origin, trace},
     memory::Rewritten,
     operation::{Change, ChangeKind, Operation},
-    target::{Changes, Value, Values},
-    target_view::normal,
+    target::{Changes, Value},
+    target_view::{AllKept, Kept, normal},
 };
+
+/// What the target holds. Of what is as wanted the view keeps a digest alone: then it is what is wanted.
+fn held(kept: Option<&Kept>, wanted: Option<&Value>) -> Option<Value> {
+    let kept = kept?;
+    let known = kept.value();
+    known.or(wanted.filter(|wanted| kept.is(wanted))).cloned()
+}
 
 /// How many of the members that take no part are named.
 const LEFT_OUT: usize = 10;
 
+/// An entry that gives an identity values.
+#[derive(Debug)]
+struct Contributor<'a> {
+    mapping: &'a Mapping,
+    connector: &'a str,
+    mapped: Entry,
+    /// With the texts of links.
+    whole: Entry,
+}
+
 impl Look<'_> {
-    /// Adds attributes and links, by the mapping of a scope.
-    pub(super) fn mapped(
-        &self,
-        slot: u32,
-        entry: Read<'_>,
-        scope: &str,
-        explanation: &mut Explanation,
-    ) {
-        let mut scopes = self.configuration.scopes.iter();
-        let scope = scopes.find(|known| known.name == scope);
-        let class = explanation.class;
-        let Some((class, mapping)) =
-            class.and_then(|class| Some((class, scope?.mapping.get(&class)?)))
-        else {
+    /// Adds attributes and links, by the mappings of all entries that give values.
+    pub(super) fn mapped(&self, slot: u32, scope: &str, explanation: &mut Explanation) {
+        let Some(class) = explanation.class else {
             return;
         };
-        explanation.attributes = self.attributes(entry, class, mapping, explanation);
+        let sources = self.sources(slot, scope, class);
+        let Some(first) = sources.first() else {
+            return;
+        };
+        let mapping = first.mapping;
+        let slot = self.metaverse.lead(slot).unwrap_or(slot);
+        let kept = self
+            .object_of(slot)
+            .and_then(|object| self.view.whole(object));
+        let kept = kept.map_or_else(AllKept::new, |object| object.attributes);
+        explanation.attributes = self.attributes(&sources, class, &kept, explanation);
+        if let Some(held) = &mut explanation.target {
+            let known = explanation.attributes.iter();
+            let known = known.filter_map(|one| Some((one.name.clone(), one.held.clone()?)));
+            held.object.attributes.extend(known);
+        }
         let (_, object) = self.metaverse.found(slot);
         if class == Class::Group {
             let attributes = mapping.members();
@@ -59,15 +80,52 @@ impl Look<'_> {
             });
             return;
         }
-        explanation.manager = mapping.manager().map(|attribute| {
-            let named = self.spaces.references(slot, attribute).into_iter();
-            let held = object.and_then(|object| self.view.manager(object));
-            Manager {
-                attribute: attribute.to_owned(),
-                named: named.map(|one| self.peer(one)).collect(),
-                held: held.and_then(|held| Some(self.view.id(held)?.to_string())),
-            }
+        let mut attributes: Vec<&str> = sources
+            .iter()
+            .filter_map(|one| one.mapping.manager())
+            .collect();
+        attributes.dedup();
+        if attributes.is_empty() {
+            return;
+        }
+        let named = self
+            .metaverse
+            .named_managers(self.configuration, self.spaces, slot);
+        let held = object.and_then(|object| self.view.manager(object));
+        explanation.manager = Some(Manager {
+            attributes: attributes.into_iter().map(str::to_owned).collect(),
+            named: named.into_iter().map(|one| self.peer(one)).collect(),
+            held: held.and_then(|held| Some(self.view.id(held)?.to_string())),
         });
+    }
+
+    /// The entries that give the identity of an entry its values; of one that is set aside, it alone by the mapping of a scope.
+    fn sources(&self, slot: u32, scope: &str, class: Class) -> Vec<Contributor<'_>> {
+        let (metaverse, configuration) = (self.metaverse, self.configuration);
+        let Some(lead) = metaverse.lead(slot) else {
+            let mut scopes = configuration.scopes.iter();
+            let scope = scopes.find(|known| known.name == scope);
+            let mapping = scope.and_then(|scope| scope.mapping.get(&class));
+            return self.contributor(slot, mapping).into_iter().collect();
+        };
+        let slots = metaverse.contributors(configuration, self.spaces, lead);
+        let all = slots.into_iter();
+        all.filter_map(|slot| self.contributor(slot, metaverse.mapping(configuration, slot)))
+            .collect()
+    }
+
+    fn contributor<'a>(
+        &'a self,
+        slot: u32,
+        mapping: Option<&'a Mapping>,
+    ) -> Option<Contributor<'a>> {
+        let spaces = self.spaces;
+        Some(Contributor {
+            mapping: mapping?,
+            connector: &spaces.connector(spaces.connector_of(slot)?)?.name,
+            mapped: spaces.entry(slot)?,
+            whole: spaces.spell_out(slot, &|_| true)?,
+        })
     }
 
     fn takes_part(&self, entry: u32) -> bool {
@@ -85,19 +143,28 @@ impl Look<'_> {
 
     fn attributes(
         &self,
-        entry: Read<'_>,
+        sources: &[Contributor<'_>],
         class: Class,
-        mapping: &Mapping,
+        kept: &AllKept,
         explanation: &Explanation,
     ) -> Vec<Attribute> {
-        let nothing = Values::new();
-        let object = explanation.target.as_ref().map(|held| &held.object);
-        let held = object.map_or(&nothing, |object| &object.attributes);
-        let anchor = entry.mapped.anchor.as_ref();
-        let rewritten = anchor.and_then(|anchor| self.memory.rewritten.get(anchor));
+        let mut anchors = sources.iter().filter_map(|one| one.mapped.anchor.as_ref());
+        let rewritten = anchors.find_map(|anchor| self.memory.rewritten.get(anchor));
+        let contributions: Vec<Contribution<'_>> = sources
+            .iter()
+            .map(|one| Contribution {
+                mapping: one.mapping,
+                entry: &one.mapped,
+                connector: one.connector,
+            })
+            .collect();
+        let joins = self.configuration.joins.as_ref();
+        let rank = |attribute: &str, connector: &str| {
+            joins.map(|joins| joins.rank_for(attribute, connector))
+        };
         let mut all: Vec<Attribute> = Vec::new();
         let mut desired = Changes::new();
-        for traced in mapping.trace(entry.mapped, self.metaverse.as_of()) {
+        for traced in trace(&contributions, self.metaverse.as_of(), rank) {
             let mapped = match traced.mapped {
                 Ok(Mapped::Value(value)) => {
                     let value = normal(Some(value));
@@ -111,31 +178,44 @@ impl Look<'_> {
                 Ok(mapped) => Desired::Mapped(mapped),
                 Err(fault) => Desired::Fault(fault),
             };
+            let wanted = desired.get(traced.target).and_then(Option::as_ref);
+            let by = sources.get(traced.by);
             all.push(Attribute {
+                connector: by
+                    .filter(|_| sources.len() > 1)
+                    .map(|by| by.connector.to_owned()),
+                held: held(kept.get(traced.target), wanted),
                 name: traced.target.to_owned(),
                 expression: traced.expression.source().to_owned(),
                 origin: traced.origin,
-                sources: entry.sources(traced.expression.attributes()),
+                sources: by.map_or_else(Vec::new, |by| {
+                    read(&by.whole, traced.expression.attributes())
+                }),
                 desired: mapped,
-                held: held.get(traced.target).cloned(),
                 planned: None,
                 state: AttributeState::LeftAlone,
             });
         }
         let plain = |name: &str, desired| Attribute {
             name: name.to_owned(),
+            connector: None,
             expression: String::new(),
             origin: Origin::Omitted,
             sources: Vec::new(),
             desired,
-            held: held.get(name).cloned(),
+            held: held(kept.get(name), None),
             planned: None,
             state: AttributeState::LeftAlone,
         };
         let is_attribute =
             |name: &&str| self.configuration.capabilities.rule(class, name).is_some();
-        let omitted = mapping.omitted().filter(is_attribute);
-        all.extend(omitted.map(|name| plain(name, Desired::Omitted)));
+        let omitted = sources.iter().flat_map(|one| one.mapping.omitted());
+        let omitted: BTreeSet<&str> = omitted.filter(is_attribute).collect();
+        for name in omitted {
+            if all.iter().all(|attribute| attribute.name != name) {
+                all.push(plain(name, Desired::Omitted));
+            }
+        }
         let planned = self.planned(&explanation.operations);
         for name in planned.keys() {
             if all.iter().all(|attribute| attribute.name != **name) {
@@ -143,10 +223,10 @@ impl Look<'_> {
             }
         }
         let capabilities = self.configuration.capabilities;
-        let differing = difference(class, &desired, held, capabilities, rewritten);
-        let held = explanation.holds.iter().flat_map(|hold| &hold.operations);
-        let mut held = held.map(|operation| &operation.change);
-        let disable = held.any(|change| *change == Change::Disable);
+        let differing = difference(class, &desired, kept, capabilities, rewritten);
+        let holds = explanation.holds.iter().flat_map(|hold| &hold.operations);
+        let mut holds = holds.map(|operation| &operation.change);
+        let disable = holds.any(|change| *change == Change::Disable);
         let look = Stand {
             differing: &differing,
             rewritten,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Evidence, Explanation, Held, Holding, Leaving, Participation, Question, Refused, Source,
-    SourceEntry,
+    Evidence, Explanation, Held, Holding, Joined, Leaving, Participation, Question, Refused,
+    Source, SourceEntry,
 };
 use crate::{
     anchor::Anchor,
@@ -17,6 +17,7 @@ use crate::{
     plan::Plan,
     quarantine::Quarantined,
     space::Spaces,
+    target::TargetObject,
     target_view::{State, TargetView, our_anchor},
 };
 
@@ -34,23 +35,21 @@ pub(crate) struct Look<'a> {
     pub(crate) plan: &'a Plan,
 }
 
-/// An entry, as mappings see it and whole: with the texts of links.
+/// An entry, as rules see it and whole: with the texts of links.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read<'a> {
     pub(super) mapped: &'a Entry,
-    whole: &'a Entry,
+    pub(super) whole: &'a Entry,
 }
 
-impl Read<'_> {
-    /// What it has of these attributes, each once.
-    pub(super) fn sources<'n>(self, attributes: impl Iterator<Item = &'n str>) -> Vec<Source> {
-        let names: BTreeSet<String> = attributes.map(str::to_ascii_lowercase).collect();
-        let source = |attribute: String| Source {
-            values: self.whole.attributes.get(&attribute).to_vec(),
-            attribute,
-        };
-        names.into_iter().map(source).collect()
-    }
+/// What an entry has of these attributes, each once.
+pub(super) fn read<'n>(whole: &Entry, attributes: impl Iterator<Item = &'n str>) -> Vec<Source> {
+    let names: BTreeSet<String> = attributes.map(str::to_ascii_lowercase).collect();
+    let source = |attribute: String| Source {
+        values: whole.attributes.get(&attribute).to_vec(),
+        attribute,
+    };
+    names.into_iter().map(source).collect()
 }
 
 impl Look<'_> {
@@ -72,7 +71,15 @@ impl Look<'_> {
             let number = self.spaces.find(connector);
             slots.retain(|slot| number.is_some() && self.spaces.connector_of(*slot) == number);
         }
-        let mut all: Vec<Explanation> = slots
+        // Who is found by several of his entries is explained by the one that his identity is kept with.
+        let leads: BTreeSet<u32> = slots
+            .iter()
+            .map(|slot| match self.metaverse.lead(*slot) {
+                Some(lead) if slots.contains(&lead) => lead,
+                _ => *slot,
+            })
+            .collect();
+        let mut all: Vec<Explanation> = leads
             .into_iter()
             .filter_map(|slot| self.entry(slot, question))
             .collect();
@@ -130,57 +137,72 @@ impl Look<'_> {
     }
 
     fn entry(&self, slot: u32, question: &Question) -> Option<Explanation> {
-        let (kind, anchor, alternate) = self.spaces.head(slot)?;
+        let own = self.source(slot)?;
         let entry = self.spaces.entry(slot)?;
-        let number = self.spaces.connector_of(slot)?;
-        let connector = self.spaces.connector(number)?.name.clone();
         let whole = self.spaces.spell_out(slot, &|_| true)?;
         let read = Read {
             mapped: &entry,
             whole: &whole,
         };
+        let connector = own.connector.clone();
         let (participation, scopes) = self.participation(slot, read, &connector);
         let object = self.object_of(slot);
-        let names: Vec<Anchor> = (anchor.clone().into_iter().chain(alternate.clone()))
+        let joined = self.metaverse.joined_with(slot);
+        let names = [slot].into_iter().chain(joined.iter().copied());
+        let names: Vec<Anchor> = names
+            .flat_map(|one| self.spaces.names_of(one))
             .chain(object.and_then(|object| self.marked(object)))
             .collect();
         let mut explanation = self.about(&names, Some(&connector));
-        explanation.class = crate::identity::class_of(kind);
+        explanation.class = crate::identity::class_of(own.kind);
         let leaves = object.filter(|object| self.view.owner_of(*object).is_none());
         explanation.leaving = leaves.and_then(|object| self.leaving(object));
         explanation.target = object.and_then(|object| self.held(object));
         explanation.candidates = self
             .metaverse
-            .claims(slot)
+            .claims(self.metaverse.lead(slot).unwrap_or(slot))
             .iter()
-            .filter_map(|object| self.view.whole(*object))
+            .filter_map(|object| self.known(*object))
             .collect();
         if let Participation::In { scope }
         | Participation::Aside {
             scope: Some(scope), ..
         } = &participation
         {
-            self.mapped(slot, read, scope, &mut explanation);
+            self.mapped(slot, scope, &mut explanation);
         }
         explanation.quarantine = explanation.quarantine.or_else(|| {
             // Without an anchor, its DN names it.
-            let of_entry = |one: &&Quarantined| one.dn == entry.dn && one.anchor == anchor;
+            let of_entry = |one: &&Quarantined| one.dn == own.dn && one.anchor == own.anchor;
             self.plan.quarantine.iter().find(of_entry).cloned()
         });
-        explanation.anchor.clone_from(&anchor);
-        explanation.entry = Some(SourceEntry {
-            connector,
-            dn: entry.dn,
-            kind,
-            anchor,
-            alternate,
+        explanation.anchor.clone_from(&own.anchor);
+        explanation.entry = Some(own);
+        let joined = joined.into_iter().filter_map(|other| {
+            Some(Joined {
+                entry: self.source(other)?,
+                takes_part: self.metaverse.takes_part(other),
+            })
         });
+        explanation.joined = joined.collect();
         explanation.participation = participation;
         explanation.scopes = scopes;
         if let Some(scope) = &question.scope {
             explanation.scopes.retain(|ruling| ruling.scope == *scope);
         }
         Some(explanation)
+    }
+
+    fn source(&self, slot: u32) -> Option<SourceEntry> {
+        let (kind, anchor, alternate) = self.spaces.head(slot)?;
+        let number = self.spaces.connector_of(slot)?;
+        Some(SourceEntry {
+            connector: self.spaces.connector(number)?.name.clone(),
+            dn: self.spaces.dn_text(slot),
+            kind,
+            anchor,
+            alternate,
+        })
     }
 
     /// An object that no connector has an entry of.
@@ -196,7 +218,8 @@ impl Look<'_> {
     }
 
     /// The object of an entry; of one that takes no part, that with our mark for it.
-    fn object_of(&self, slot: u32) -> Option<u32> {
+    pub(super) fn object_of(&self, slot: u32) -> Option<u32> {
+        let slot = self.metaverse.lead(slot).unwrap_or(slot);
         let (standing, object) = self.metaverse.found(slot);
         if standing != Standing::None {
             return object;
@@ -213,7 +236,25 @@ impl Look<'_> {
         Some(Held {
             live: self.view.state(object) == State::Live,
             ours: self.marked(object).is_some(),
-            object: self.view.whole(object)?,
+            object: self.known(object)?,
+        })
+    }
+
+    /// An object with the values that are known.
+    fn known(&self, object: u32) -> Option<TargetObject> {
+        let kept = self.view.whole(object)?;
+        let attributes = kept.attributes.iter();
+        let attributes =
+            attributes.filter_map(|(name, kept)| Some((name.clone(), kept.value()?.clone())));
+        Some(TargetObject {
+            attributes: attributes.collect(),
+            id: kept.id,
+            class: kept.class,
+            mark: kept.mark,
+            immutable_id: kept.immutable_id,
+            manager: kept.manager,
+            members: kept.members,
+            standing: kept.standing,
         })
     }
 
@@ -234,11 +275,9 @@ impl Look<'_> {
             operations: all(&hold.operations),
         });
         let operations = || self.plan.operations.iter();
-        let quarantine = self.plan.quarantine.iter();
-        let mut quarantine = quarantine.filter(|one| {
-            one.anchor
-                .as_ref()
-                .is_some_and(|anchor| names.contains(anchor))
+        let quarantine = names.iter().find_map(|name| {
+            let mut all = self.plan.quarantine.iter();
+            all.find(|one| one.anchor.as_ref() == Some(name))
         });
         let mut drift = self.plan.drift.iter();
         let scopes = self.configuration.scopes.iter();
@@ -251,6 +290,7 @@ impl Look<'_> {
             class: None,
             anchor: None,
             entry: None,
+            joined: Vec::new(),
             participation: Participation::Absent,
             scopes: Vec::new(),
             attributes: Vec::new(),
@@ -261,7 +301,7 @@ impl Look<'_> {
             operations: operations().filter(own).cloned().collect(),
             mentions: operations().filter(mentions).cloned().collect(),
             holds: holds.filter(|hold| !hold.operations.is_empty()).collect(),
-            quarantine: quarantine.next().cloned(),
+            quarantine: quarantine.cloned(),
             refusals: self.refusals(names),
             disabling: names
                 .iter()

@@ -35,6 +35,8 @@ pub struct Explanation {
     pub anchor: Option<Anchor>,
     /// `None` when no connector has it.
     pub entry: Option<SourceEntry>,
+    /// The entries that are one identity with it.
+    pub joined: Vec<Joined>,
     pub participation: Participation,
     /// What each scope of the entry's connector says, by name; the first that takes it maps it.
     pub scopes: Vec<Ruling>,
@@ -74,6 +76,14 @@ pub struct SourceEntry {
     pub kind: EntryKind,
     pub anchor: Option<Anchor>,
     pub alternate: Option<Anchor>,
+}
+
+/// Another entry of the same identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    pub entry: SourceEntry,
+    /// A scope takes it, so it gives values.
+    pub takes_part: bool,
 }
 
 /// Whether it takes part.
@@ -168,6 +178,8 @@ pub struct Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
     pub name: String,
+    /// The connector whose entry decided, where several are joined.
+    pub connector: Option<String>,
     /// Empty for one that is omitted or only sent along.
     pub expression: String,
     pub origin: Origin,
@@ -223,7 +235,8 @@ pub struct Peer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manager {
     /// Of the source.
-    pub attribute: String,
+    pub attributes: Vec<String>,
+    /// The first that takes part is meant.
     pub named: Vec<Peer>,
     /// The manager at the target, by id there.
     pub held: Option<String>,

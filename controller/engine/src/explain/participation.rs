@@ -2,7 +2,7 @@
 
 use super::{
     Participation, Rule, Ruling, Verdict,
-    look::{Look, Read},
+    look::{Look, Read, read},
 };
 use crate::{
     configuration::{Include, Scope},
@@ -94,7 +94,12 @@ impl Look<'_> {
         let filter = scope.filter.as_ref();
         let when = scope.when.get(&class);
         let source = when.map_or("", Expression::source).to_owned();
-        let looked_at = || entry.sources(when.into_iter().flat_map(Expression::attributes));
+        let looked_at = || {
+            read(
+                entry.whole,
+                when.into_iter().flat_map(Expression::attributes),
+            )
+        };
         let verdict = match decided.judge(
             scope,
             slot,
@@ -120,7 +125,7 @@ impl Look<'_> {
             Judged::ExcludedByDefault(rule) => Verdict::ExcludedByDefault { rule },
             Judged::Filtered => Verdict::Filtered {
                 filter: filter.map(ToString::to_string).unwrap_or_default(),
-                sources: entry.sources(filter.into_iter().flat_map(Filter::attributes)),
+                sources: read(entry.whole, filter.into_iter().flat_map(Filter::attributes)),
             },
             Judged::WhenFalse => Verdict::WhenFalse {
                 expression: source,

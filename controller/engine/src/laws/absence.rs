@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{delta::scopes, feed::Directory, target::Model};
+use super::{configured::scopes, feed::Directory, target::Model};
 use crate::{
     engine::Engine,
     fault::{Fault, with},

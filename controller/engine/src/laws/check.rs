@@ -1,6 +1,7 @@
 //! Runs cycles and checks each law against what is true in the world, by means of its own.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -62,6 +63,13 @@ pub(super) struct Runner {
     /// Every object is explained after every plan.
     pub(super) explains: bool,
     pub(super) broken: Vec<(Law, String)>,
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let none = configuration(false, false, false, &BTreeSet::new());
+        put_back(self.engine.exchange(none));
+    }
 }
 
 impl Runner {
@@ -138,7 +146,7 @@ impl Runner {
 
     fn configure(&mut self) {
         let configuration = configuration(self.scoped, self.delete, self.tight, &self.approved);
-        self.engine.configure(configuration);
+        put_back(self.engine.exchange(configuration));
     }
 
     fn restart(&mut self, volume: bool) {
@@ -156,7 +164,8 @@ impl Runner {
         }
         self.read = false;
         let configuration = configuration(self.scoped, self.delete, self.tight, &self.approved);
-        self.engine = Engine::new(configuration, memory);
+        let before = std::mem::replace(&mut self.engine, Engine::new(configuration, memory));
+        put_back(before.dissolve());
     }
 
     fn pass(&mut self, time: SignedDuration) {
@@ -220,6 +229,7 @@ impl Runner {
             let outcome = self.model.apply(operation);
             self.engine.record(operation, &outcome, self.now);
         }
+        self.engine.sent();
         let trespasses = self.model.trespasses.drain(..);
         self.broken
             .extend(trespasses.map(|text| (Law::Planned, text)));
@@ -478,7 +488,7 @@ impl Runner {
             {
                 continue;
             }
-            let name = Value::Text(format!("P{} n{}", person.id, person.name));
+            let name = Value::Text(format!("Person {} named {}", person.id, person.name));
             let alive = |object: &&TargetObject| self.model.sessions.contains(&object.id);
             if person.locked && !fresh(&own) && self.model.ours(&own).as_ref().is_some_and(alive) {
                 broken.push((Law::Quarantine, format!("sessions live on: {person:?}")));
@@ -521,12 +531,16 @@ fn limit(tight: bool) -> Limit {
     }
 }
 
-pub(super) fn configuration(
-    scoped: bool,
-    delete: bool,
-    tight: bool,
-    approved: &BTreeSet<Digest>,
-) -> Configuration {
+thread_local! {
+    /// Mappings that are not in use.
+    static COMPILED: RefCell<Vec<BTreeMap<Class, Mapping>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// One that was compiled before, if there is one: compiling takes longer than a case.
+fn mapping() -> BTreeMap<Class, Mapping> {
+    if let Some(known) = COMPILED.with_borrow_mut(Vec::pop) {
+        return known;
+    }
     let unmapped = Override {
         set: BTreeMap::new(),
         omit: ["companyName", "jobTitle"].map(str::to_owned).into(),
@@ -534,8 +548,26 @@ pub(super) fn configuration(
     let map = |class, overrides: &[&Override]| {
         Mapping::compile(ServerType::Generic, class, CAPABILITIES, overrides).unwrap()
     };
+    [
+        (Class::User, map(Class::User, &[&unmapped])),
+        (Class::Group, map(Class::Group, &[])),
+    ]
+    .into()
+}
+
+pub(super) fn put_back(configuration: Configuration) {
+    let mappings = configuration.scopes.into_iter().map(|scope| scope.mapping);
+    COMPILED.with_borrow_mut(|all| all.extend(mappings));
+}
+
+pub(super) fn configuration(
+    scoped: bool,
+    delete: bool,
+    tight: bool,
+    approved: &BTreeSet<Digest>,
+) -> Configuration {
     let unit = |text| Include::OrganizationalUnit(Written::parse(text).unwrap());
-    let scope = Scope {
+    let scope = || Scope {
         name: "staff".to_owned(),
         connector: "ldap".to_owned(),
         classes: [Class::User, Class::Group].into(),
@@ -543,11 +575,7 @@ pub(super) fn configuration(
         exclude: vec![unit("OU=Service0,OU=Staff0,DC=x")],
         filter: None,
         when: BTreeMap::new(),
-        mapping: [
-            (Class::User, map(Class::User, &[&unmapped])),
-            (Class::Group, map(Class::Group, &[])),
-        ]
-        .into(),
+        mapping: mapping(),
     };
     let limit = limit(tight);
     Configuration {
@@ -558,7 +586,7 @@ pub(super) fn configuration(
             name: "ldap".to_owned(),
             confirm_absence: Duration::from_secs(15 * 60),
         }],
-        scopes: if scoped { vec![scope] } else { Vec::new() },
+        scopes: if scoped { vec![scope()] } else { Vec::new() },
         capabilities: CAPABILITIES,
         matching: Matching {
             soft: vec!["userPrincipalName".to_owned()],

@@ -267,11 +267,11 @@ impl Directory {
         let person = &self.people[usize::from(id)];
         let mut attributes = Attributes::default();
         let mut add = |name: &str, value: String| attributes.add(name, vec![value.into_bytes()]);
-        add("cn", format!("P{id} n{}", person.name));
+        add("cn", format!("Person {id} named {}", person.name));
         add("mail", format!("p{}@x.example", person.mail));
         if let Some(department) = person.department {
-            add("departmentNumber", format!("D{department}"));
-            add("employeeType", format!("T{department}"));
+            add("departmentNumber", format!("Department {department}"));
+            add("employeeType", format!("Type {department}"));
         }
         if person.locked {
             add("nsAccountLock", "TRUE".to_owned());

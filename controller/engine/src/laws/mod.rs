@@ -4,13 +4,14 @@
 
 mod absence;
 mod check;
+mod configured;
 mod delta;
 mod explained;
 mod feed;
 mod source;
 mod target;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use proptest::{
     collection::vec,
@@ -25,6 +26,14 @@ use self::{
 use crate::fault::{Fault, with};
 
 const OWNER: &str = "corp";
+
+const ALL_LAWS: [Law; 5] = [
+    Law::Idempotent,
+    Law::Planned,
+    Law::Evidence,
+    Law::Guard,
+    Law::Quarantine,
+];
 
 /// One event of a case.
 #[derive(Clone, Debug)]
@@ -99,12 +108,12 @@ fn case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// Runs the cases until one breaks a law.
-fn search(laws: &[Law], cases: u32) -> Result<(), TestError<Case>> {
+/// Runs the cases until one breaks a law, and then so many more to find a simpler one.
+fn search(laws: &[Law], cases: u32, shrink: u32) -> Result<(), TestError<Case>> {
     let config = Config {
         cases,
         failure_persistence: None,
-        max_shrink_iters: 200,
+        max_shrink_iters: shrink,
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(
@@ -126,8 +135,11 @@ fn search(laws: &[Law], cases: u32) -> Result<(), TestError<Case>> {
     })
 }
 
+/// 1,000 cases. They are run once for all laws; those of a law that is broken once more, to show the simplest.
 fn holds(law: Law) {
-    if let Err(error) = search(&[law], 1000) {
+    static ALL: OnceLock<bool> = OnceLock::new();
+    let all_hold = ALL.get_or_init(|| search(&ALL_LAWS, 1000, 0).is_ok());
+    if !all_hold && let Err(error) = search(&[law], 1000, 200) {
         panic!("{error}");
     }
 }
@@ -159,20 +171,13 @@ fn law_9_one_bad_object_neither_stops_the_others_nor_disappears() {
 
 #[test]
 fn an_explanation_has_the_plan_s_operations_and_the_desired_values_of_every_object() {
-    if let Err(error) = search(&[Law::Explained], 80) {
+    if let Err(error) = search(&[Law::Explained], 80, 300) {
         panic!("{error}");
     }
 }
 
 #[test]
 fn every_planted_fault_turns_a_law_red() {
-    let all = [
-        Law::Idempotent,
-        Law::Planned,
-        Law::Evidence,
-        Law::Guard,
-        Law::Quarantine,
-    ];
     let faults = [
         (Fault::GuardOff, Law::Guard),
         (Fault::AnyApprovalFits, Law::Guard),
@@ -190,8 +195,8 @@ fn every_planted_fault_turns_a_law_red() {
     ];
     let mut named = BTreeSet::new();
     for (fault, law) in faults {
-        let alone = with(Some(fault), || search(&[law], 400));
-        let any = || with(Some(fault), || search(&all, 400));
+        let alone = with(Some(fault), || search(&[law], 400, 0));
+        let any = || with(Some(fault), || search(&ALL_LAWS, 400, 0));
         assert!(
             alone.is_err(),
             "{fault:?} leaves {law:?} green; any law: {:?}",

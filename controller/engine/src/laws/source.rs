@@ -118,12 +118,12 @@ impl Directory {
             let mut attributes = Attributes::default();
             let mut add =
                 |name: &str, value: String| attributes.add(name, vec![value.into_bytes()]);
-            add("cn", format!("P{} n{}", person.id, person.name));
+            add("cn", format!("Person {} named {}", person.id, person.name));
             add("mail", format!("p{}@x.example", person.mail));
             add("title", "unmapped".to_owned());
             if let Some(department) = person.department {
-                add("departmentNumber", format!("D{department}"));
-                add("employeeType", format!("T{department}"));
+                add("departmentNumber", format!("Department {department}"));
+                add("employeeType", format!("Type {department}"));
             }
             if person.locked {
                 add("nsAccountLock", "TRUE".to_owned());

@@ -346,7 +346,7 @@ impl Model {
         }
     }
 
-    /// Writes; a department `D4` is kept as `d4`. Returns what became other than sent.
+    /// Writes; `Department 4` is kept as `department 4`. Returns what became other than sent.
     fn write(&mut self, id: &TargetId, changes: &Changes) -> Values {
         let mut held = Values::new();
         let Some(object) = self.live.get_mut(id) else {
@@ -359,11 +359,11 @@ impl Model {
             }
             let rule = CAPABILITIES.rule(object.class, name);
             match value {
-                Some(Value::Text(text)) if text == "D4" => {
-                    held.insert(name.clone(), Value::Text("d4".to_owned()));
+                Some(Value::Text(text)) if text == "Department 4" => {
+                    held.insert(name.clone(), Value::Text("department 4".to_owned()));
                     object
                         .attributes
-                        .insert(name.clone(), Value::Text("d4".to_owned()));
+                        .insert(name.clone(), Value::Text("department 4".to_owned()));
                 }
                 Some(value) => {
                     object.attributes.insert(name.clone(), value.clone());

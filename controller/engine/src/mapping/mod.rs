@@ -23,7 +23,7 @@ mod together;
 mod value;
 
 pub use reference::reference;
-pub(crate) use together::{Contribution, together};
+pub(crate) use together::{Contribution, together, trace};
 
 /// The name under which a person's manager is overridden or omitted.
 const MANAGER: &str = "manager";
@@ -101,13 +101,16 @@ pub enum Mapped {
     NotClearable,
 }
 
-/// One attribute of an entry's object, with where it comes from.
-#[derive(Debug)]
-pub(crate) struct Traced<'a> {
-    pub(crate) target: &'static str,
-    pub(crate) expression: &'a Expression,
-    pub(crate) origin: Origin,
-    pub(crate) mapped: Result<Mapped, MappingFault>,
+impl Mapped {
+    /// What the attribute should be, unless it is left alone.
+    fn change(self, target: &str, changes: &mut Changes) {
+        let value = match self {
+            Self::Value(value) => Some(value),
+            Self::Nothing => None,
+            Self::Kept | Self::NotClearable => return,
+        };
+        changes.insert(target.to_owned(), value);
+    }
 }
 
 /// Why mappings do not compile.
@@ -286,27 +289,11 @@ impl Mapping {
     pub fn apply(&self, entry: &Entry, now: Timestamp) -> Result<Changes, MappingFault> {
         let mut changes = Changes::new();
         for rule in &self.rules {
-            let value = match rule.map(entry, now)? {
-                Mapped::Value(value) => Some(value),
-                Mapped::Nothing => None,
-                Mapped::Kept | Mapped::NotClearable => continue,
-            };
-            changes.insert(rule.target.name.to_owned(), value);
+            let mapped = rule.give(entry, now)?;
+            let mapped = mapped.map_or_else(|| rule.without(), Ok)?;
+            mapped.change(rule.target.name, &mut changes);
         }
         Ok(changes)
-    }
-
-    /// What [`Self::apply`] makes of each attribute, also where one of them has a fault.
-    pub(crate) fn trace(&self, entry: &Entry, now: Timestamp) -> Vec<Traced<'_>> {
-        let rules = self.rules.iter();
-        rules
-            .map(|rule| Traced {
-                target: rule.target.name,
-                expression: &rule.expression,
-                origin: rule.origin,
-                mapped: rule.map(entry, now),
-            })
-            .collect()
     }
 
     /// Target attributes that are never sent.
@@ -357,37 +344,25 @@ impl Mapping {
     }
 }
 
-/// What a rule says of its attribute.
-enum Said {
-    Value(Value),
-    Nothing,
-    Keep,
-}
-
 impl Rule {
-    fn say(&self, entry: &Entry, now: Timestamp) -> Result<Said, MappingFault> {
+    /// What the rule gives of one entry: a value or `keep()`; `None` asks whoever comes next.
+    fn give(&self, entry: &Entry, now: Timestamp) -> Result<Option<Mapped>, MappingFault> {
         let assigned = self.expression.evaluate(entry, now);
         Ok(match assigned.map_err(|error| fault(self.target, error))? {
-            Assigned::Set(value) => Said::Value(value::fit(self.target, value)?),
-            Assigned::Clear => Said::Nothing,
-            Assigned::Keep => Said::Keep,
+            Assigned::Set(value) => Some(Mapped::Value(value::fit(self.target, value)?)),
+            Assigned::Clear => None,
+            Assigned::Keep => Some(Mapped::Kept),
         })
     }
 
-    /// What the rule makes of one entry alone.
-    fn map(&self, entry: &Entry, now: Timestamp) -> Result<Mapped, MappingFault> {
-        Ok(match self.say(entry, now)? {
-            Said::Value(value) => Mapped::Value(value),
-            Said::Nothing if self.clears()? => Mapped::Nothing,
-            Said::Nothing => Mapped::NotClearable,
-            Said::Keep => Mapped::Kept,
-        })
-    }
-
-    /// Nobody gives a value: whether the attribute is to be cleared.
-    fn clears(&self) -> Result<bool, MappingFault> {
+    /// What becomes of the attribute if nobody gives a value.
+    fn without(&self) -> Result<Mapped, MappingFault> {
         if !self.target.required {
-            return Ok(self.target.clearable);
+            return Ok(if self.target.clearable {
+                Mapped::Nothing
+            } else {
+                Mapped::NotClearable
+            });
         }
         Err(MappingFault {
             reason: Reason::AttributeMissing,

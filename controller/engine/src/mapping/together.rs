@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Mapping, MappingFault, Rule, Said};
-use crate::{entry::Entry, target::Changes};
+use super::{Mapped, Mapping, MappingFault, Origin, Rule};
+use crate::{entry::Entry, expression::Expression, target::Changes};
 
 /// One of the entries.
 #[derive(Debug)]
@@ -19,6 +19,18 @@ pub(crate) struct Contribution<'a> {
     pub(crate) connector: &'a str,
 }
 
+/// One attribute of an object, with where it comes from.
+#[derive(Debug)]
+pub(crate) struct Traced<'a> {
+    pub(crate) target: &'static str,
+    pub(crate) mapped: Result<Mapped, MappingFault>,
+    /// The entry that decided, by its position; if none has a value, the one that was asked first.
+    pub(crate) by: usize,
+    /// Of the mapping of that entry.
+    pub(crate) expression: &'a Expression,
+    pub(crate) origin: Origin,
+}
+
 /// What the object should look like as of a time. `rank` gives the place of a connector for an attribute of the target: the lowest is asked first.
 /// The error names the entry at fault, by its position.
 pub(crate) fn together<R: Ord>(
@@ -26,7 +38,29 @@ pub(crate) fn together<R: Ord>(
     now: Timestamp,
     rank: impl Fn(&str, &str) -> R,
 ) -> Result<Changes, (usize, MappingFault)> {
-    let mut rules: BTreeMap<(bool, &str), Vec<(usize, &Rule)>> = BTreeMap::new();
+    let mut changes = Changes::new();
+    for traced in traced(contributions, now, rank) {
+        let mapped = traced.mapped.map_err(|fault| (traced.by, fault))?;
+        mapped.change(traced.target, &mut changes);
+    }
+    Ok(changes)
+}
+
+/// What [`together`] makes of each attribute, also where one of them has a fault.
+pub(crate) fn trace<'a, R: Ord>(
+    contributions: &[Contribution<'a>],
+    now: Timestamp,
+    rank: impl Fn(&str, &str) -> R,
+) -> Vec<Traced<'a>> {
+    traced(contributions, now, rank).collect()
+}
+
+fn traced<'a, R: Ord>(
+    contributions: &[Contribution<'a>],
+    now: Timestamp,
+    rank: impl Fn(&str, &str) -> R,
+) -> impl Iterator<Item = Traced<'a>> {
+    let mut rules: BTreeMap<(bool, &str), Vec<(usize, &'a Rule)>> = BTreeMap::new();
     for (at, contribution) in contributions.iter().enumerate() {
         // As in each mapping, the sign-in name comes first.
         let first = contribution.mapping.rules.first();
@@ -36,26 +70,21 @@ pub(crate) fn together<R: Ord>(
             rules.entry(key).or_default().push((at, rule));
         }
     }
-    let mut changes = Changes::new();
-    for ((_, name), mut asked) in rules {
+    rules.into_iter().filter_map(move |((_, name), mut asked)| {
         asked.sort_by_key(|(at, _)| contributions.get(*at).map(|one| rank(name, one.connector)));
-        let mut said = Said::Nothing;
-        for (at, rule) in &asked {
-            let Some(one) = contributions.get(*at) else {
-                continue;
-            };
-            said = rule.say(one.entry, now).map_err(|fault| (*at, fault))?;
-            if !matches!(said, Said::Nothing) {
-                break;
-            }
-        }
-        match (said, asked.first()) {
-            (Said::Value(value), _) => drop(changes.insert(name.to_owned(), Some(value))),
-            (Said::Nothing, Some((at, rule))) if rule.clears().map_err(|fault| (*at, fault))? => {
-                changes.insert(name.to_owned(), None);
-            }
-            (Said::Nothing | Said::Keep, _) => {}
-        }
-    }
-    Ok(changes)
+        let decided = asked.iter().find_map(|(at, rule)| {
+            let given = rule.give(contributions.get(*at)?.entry, now);
+            Some((*at, *rule, given.transpose()?))
+        });
+        let first = asked.first().copied();
+        let (by, rule, mapped) =
+            decided.or_else(|| first.map(|(at, rule)| (at, rule, rule.without())))?;
+        Some(Traced {
+            target: rule.target.name,
+            mapped,
+            by,
+            expression: &rule.expression,
+            origin: rule.origin,
+        })
+    })
 }

@@ -58,7 +58,7 @@ impl Metaverse {
         }
     }
 
-    pub(super) fn takes_part(&self, slot: u32) -> bool {
+    pub(crate) fn takes_part(&self, slot: u32) -> bool {
         self.state(slot).scope != u16::MAX
     }
 
@@ -105,12 +105,17 @@ impl Metaverse {
 
     /// The names of the entries that are one identity with this one, as of the last plan, and are still read.
     pub(crate) fn joined_to(&self, spaces: &Spaces, slot: u32) -> Vec<Anchor> {
-        let others = self.rings.members(slot).into_iter().skip(1);
+        let others = self.joined_with(slot).into_iter();
         others.flat_map(|other| spaces.names_of(other)).collect()
     }
 
+    /// The other entries of its identity, as of the last plan; also those that take no part.
+    pub(crate) fn joined_with(&self, slot: u32) -> Vec<u32> {
+        self.rings.members(slot).into_iter().skip(1).collect()
+    }
+
     /// The entries of an identity that give it values, by precedence; without joins the one.
-    pub(super) fn contributors(
+    pub(crate) fn contributors(
         &self,
         configuration: &Configuration,
         spaces: &Spaces,
@@ -130,7 +135,7 @@ impl Metaverse {
     }
 
     /// An entry of the same identity carries it.
-    pub(super) fn lead(&self, slot: u32) -> Option<u32> {
+    pub(crate) fn lead(&self, slot: u32) -> Option<u32> {
         if !self.rings.is_tied(slot) {
             return self.is_identity(slot).then_some(slot);
         }
@@ -316,7 +321,7 @@ impl Metaverse {
         }
     }
 
-    fn count_identity(&mut self, class: Class, more: bool) {
+    pub(super) fn count_identity(&mut self, class: Class, more: bool) {
         let count = match class {
             Class::User => &mut self.counts.users,
             Class::Group => &mut self.counts.groups,
@@ -335,8 +340,8 @@ impl Metaverse {
         if !state.identity {
             return;
         }
-        work.matches.extend(self.neighbours(slot));
-        self.set_keys(slot, &[]);
+        work.matches.extend(self.neighbours(world, slot));
+        self.set_keys(slot, &[], &[]);
         self.release(work, slot);
         if state.object != NONE {
             work.objects.insert(state.object);

@@ -13,7 +13,7 @@ use crate::{
 impl Metaverse {
     /// Who is concerned leaves or stays.
     pub(super) fn part_with(&mut self, world: &mut World<'_>, work: &Work) {
-        let mut objects: BTreeSet<u32> = work.objects.clone();
+        let mut objects = work.objects.clone();
         for anchor in &work.anchors {
             objects.extend(world.view.by_mark(anchor));
         }
@@ -28,13 +28,13 @@ impl Metaverse {
             noted.extend(self.orphans.iter().copied());
         }
         self.told = tells;
-        for object in objects {
+        for object in objects.iter() {
             let orphan = self.orphaned(world, object);
             let departing = orphan && departs(world, object);
             set(&mut self.orphans, object, orphan);
             set(&mut self.departing, object, departing);
         }
-        for object in noted {
+        for object in noted.iter() {
             if self.orphans.contains(&object)
                 && let Some(anchor) = world.view.ours(object)
                 && tells

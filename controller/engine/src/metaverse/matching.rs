@@ -3,7 +3,7 @@
 //! Identities that want or hold a value in common are decided together, for whoever is set aside gives nothing up. Everyone else
 //! is decided alone.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeMap;
 
 use super::{CACHED, Metaverse, Stage, Standing, World, joining::tell_referrers, update::Work};
 use crate::{
@@ -14,25 +14,26 @@ use crate::{
     identity::{Aside, Identity},
     index::{NONE, hash, short},
     matching::{Against, Found, Matches, find},
+    numbers::Numbers,
     operation::Change,
     reason::Reason,
-    target::{Mark, Value, Values},
-    target_view::{texts, value_key},
+    target::{Mark, Value},
+    target_view::{AllKept, same, texts, value_key},
     unique::{self, Absence},
 };
 
 impl Metaverse {
     /// Decides all that are concerned, and returns them.
-    pub(super) fn find(&mut self, world: &mut World<'_>, work: &mut Work) -> HashSet<u32> {
+    pub(super) fn find(&mut self, world: &mut World<'_>, work: &mut Work) -> Numbers {
         for (object, slot) in std::mem::take(&mut work.disowned) {
             if world.view.owner_of(object) == Some(slot) {
                 world.view.set_owner(object, None);
             }
         }
         let concerned = self.concerned(world, std::mem::take(&mut work.matches));
-        let mut decided = HashSet::new();
-        for slot in &concerned {
-            let (identities, matches) = self.gather(world, *slot, &mut decided);
+        let mut decided = Numbers::default();
+        for slot in concerned.iter() {
+            let (identities, matches) = self.gather(world, slot, &mut decided);
             if !identities.is_empty() {
                 self.decide_together(world, work, &identities, matches);
             }
@@ -41,9 +42,9 @@ impl Metaverse {
     }
 
     /// Brings the keys of all these up to date, and adds everyone who had or has a key in common with one of them.
-    fn concerned(&mut self, world: &World<'_>, slots: BTreeSet<u32>) -> BTreeSet<u32> {
-        let mut concerned = BTreeSet::new();
-        let mut queue: Vec<u32> = slots.into_iter().collect();
+    fn concerned(&mut self, world: &World<'_>, slots: Numbers) -> Numbers {
+        let mut concerned = Numbers::default();
+        let mut queue: Vec<u32> = slots.iter().collect();
         while let Some(slot) = queue.pop() {
             if !self.is_identity(slot) || !concerned.insert(slot) {
                 continue;
@@ -53,12 +54,15 @@ impl Metaverse {
             };
             let mut alone = Matches::default();
             self.find_alone(world, &mut alone, &identity);
-            let keys = keys(&identity, alone.found.get(&identity.anchor), world);
-            let before = self.neighbours(slot);
-            if self.keys_of(slot) != keys {
-                self.set_keys(slot, &keys);
-            }
-            let others = before.into_iter().chain(self.neighbours(slot));
+            let found = alone.found.get(&identity.anchor);
+            let keys = keys(&identity, found, world);
+            let held = match found {
+                Some(Found::Ours(held)) => world.view.value_keys_of(&held.object),
+                _ => Vec::new(),
+            };
+            let before = self.neighbours(world, slot);
+            self.set_keys(slot, &keys, &held);
+            let others = before.into_iter().chain(self.neighbours(world, slot));
             queue.extend(others.filter(|_| !planted(Fault::UniqueStale)));
             self.keep_identity(identity);
         }
@@ -96,7 +100,7 @@ impl Metaverse {
         &mut self,
         world: &World<'_>,
         first: u32,
-        decided: &mut HashSet<u32>,
+        decided: &mut Numbers,
     ) -> (BTreeMap<Anchor, Identity>, Matches) {
         let (mut identities, mut matches) = (BTreeMap::new(), Matches::default());
         let mut queue = vec![first];
@@ -108,7 +112,7 @@ impl Metaverse {
                 continue;
             };
             self.find_alone(world, &mut matches, &identity);
-            queue.extend(self.neighbours(slot));
+            queue.extend(self.neighbours(world, slot));
             identities.insert(identity.anchor.clone(), identity);
         }
         (identities, matches)
@@ -243,25 +247,38 @@ impl Metaverse {
         }
     }
 
-    fn keys_of(&self, slot: u32) -> Vec<u32> {
+    pub(super) fn keys_of(&self, slot: u32) -> Vec<u32> {
         let first = self.state(slot).keys.into_iter().filter(|key| *key != NONE);
         let more = self.more_keys.get(&slot).into_iter().flatten().copied();
         first.chain(more).collect()
     }
 
     /// Those who want or hold a value that this one wants or holds.
-    pub(super) fn neighbours(&self, slot: u32) -> Vec<u32> {
+    pub(super) fn neighbours(&self, world: &World<'_>, slot: u32) -> Vec<u32> {
         let keys = self.keys_of(slot).into_iter();
-        keys.flat_map(|key| self.keys.get(key))
+        keys.flat_map(|key| self.sharing(world, key))
             .filter(|other| *other != slot)
             .collect()
     }
 
-    pub(super) fn set_keys(&mut self, slot: u32, keys: &[u32]) {
+    /// Those who want a value or hold it, by its key.
+    pub(super) fn sharing(&self, world: &World<'_>, key: u32) -> Vec<u32> {
+        let holders = world.view.with_value(key).into_iter();
+        let marks = holders.filter_map(|object| world.view.ours(object));
+        let holders = marks.flat_map(|mark| world.spaces.by_name(&mark));
+        let mut all = self.keys.get(key);
+        all.extend(holders.filter(|slot| self.is_identity(*slot)));
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// `held`: keys of what an object with the mark of the identity holds. These are found by way of the object.
+    pub(super) fn set_keys(&mut self, slot: u32, keys: &[u32], held: &[u32]) {
         for key in self.keys_of(slot) {
             self.keys.remove(key, slot);
         }
-        for key in keys {
+        for key in keys.iter().filter(|key| !held.contains(key)) {
             self.keys.insert(*key, slot);
         }
         let (first, more) = keys.split_at(keys.len().min(2));
@@ -282,7 +299,7 @@ fn keys(identity: &Identity, found: Option<&Found>, world: &World<'_>) -> Vec<u3
     for name in world.view.keys() {
         if let Some(Some(value)) = identity.desired.get(name) {
             let texts = texts(value).iter();
-            keys.extend(texts.map(|text| value_key(identity.class, name, text)));
+            keys.extend(texts.map(|text| value_key(identity.class, text)));
         }
     }
     if let Some(held) = found.and_then(Found::object) {
@@ -329,14 +346,17 @@ fn changes(
     };
     let rewritten = world.memory.rewritten.get(anchor);
     let (class, desired) = (identity.class, &identity.desired);
-    let against = |held: &Values| difference(class, desired, held, capabilities, rewritten);
+    let against = |held: &AllKept| difference(class, desired, held, capabilities, rewritten);
     Ok(match found {
         Found::Ours(held) => {
             let mut changes = against(&held.object.attributes);
             let mut all = Vec::new();
             let enabled = capabilities.enabled;
             if class == Class::User {
-                let blocked = held.object.attributes.get(enabled) == Some(&Value::Flag(false));
+                let blocked = same(
+                    Some(&Value::Flag(false)),
+                    held.object.attributes.get(enabled),
+                );
                 let stays = blocked && !changes.contains_key(enabled);
                 if changes.get(enabled) == Some(&Some(Value::Flag(false))) {
                     changes.remove(enabled);

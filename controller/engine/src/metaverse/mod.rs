@@ -12,6 +12,7 @@ use crate::{
     anchor::Anchor,
     configuration::Configuration,
     entry::{Class, Entry},
+    fault::{Fault, planted},
     identity::{Aside, Identity, Ruled, ScopeCounts},
     index::{Index, NONE},
     mapping::{Contribution, MappingFault, together},
@@ -19,6 +20,7 @@ use crate::{
     operation::Change,
     parting::Partings,
     plan::{Counts, Unsupported},
+    record::Unkept,
     scope::Decided,
     space::{ConnectorSpace, Spaces},
     target::{Changes, TargetId},
@@ -27,6 +29,7 @@ use crate::{
 
 mod component;
 mod joining;
+mod keep;
 mod leaving;
 mod matching;
 mod referring;
@@ -136,6 +139,7 @@ pub(crate) struct Metaverse {
     /// Anchors of objects that stay because of an identity.
     keeps: HashMap<u32, Vec<Anchor>>,
     kept: BTreeMap<Anchor, u32>,
+    /// Of values that an identity wants and its own object does not hold.
     keys: Index,
     more_keys: HashMap<u32, Vec<u32>>,
     pub(crate) counts: Counts,
@@ -159,10 +163,18 @@ pub(crate) struct Metaverse {
     cache: HashMap<u32, Identity>,
     /// How many identities were looked at again since the start.
     pub(crate) recomputed: u64,
+    /// Entries whose states are to be kept.
+    unkept: Unkept,
+    /// Entries that are kept without a state.
+    busy_kept: BTreeSet<u32>,
+    /// What was kept of `keys`, until the engine is resumed.
+    wanted: Vec<(u32, u32)>,
+    /// What the rules were when states were kept.
+    rules_kept: Vec<u8>,
 }
 
 /// More than this many desired objects are computed twice rather than kept until the end of an update.
-const CACHED: usize = 20_000;
+const CACHED: usize = 2_000;
 
 impl Metaverse {
     pub(crate) fn new(recomputed: u64) -> Self {
@@ -196,7 +208,20 @@ impl Metaverse {
             released: BTreeSet::new(),
             cache: HashMap::new(),
             recomputed,
+            unkept: Unkept::default(),
+            busy_kept: BTreeSet::new(),
+            wanted: Vec::new(),
+            rules_kept: Vec::new(),
         }
+    }
+
+    /// Nothing is known of any entry.
+    fn forget_results(&mut self) {
+        let fresh = Self::new(self.recomputed);
+        let before = std::mem::replace(self, fresh);
+        self.everything = false;
+        self.unkept = before.unkept;
+        self.busy_kept = before.busy_kept;
     }
 
     fn state(&self, slot: u32) -> State {
@@ -207,6 +232,9 @@ impl Metaverse {
         let at = slot as usize;
         if self.states.len() <= at {
             self.states.resize(at + 1, State::default());
+        }
+        if !planted(Fault::ResultNotKept) {
+            self.unkept.insert(slot);
         }
         &mut self.states[at]
     }

@@ -26,28 +26,33 @@ impl Metaverse {
         // Whoever has links may be joined to the one that his identity is kept with.
         let concerned = work.references.iter();
         let concerned: BTreeSet<u32> = concerned
-            .map(|slot| self.lead(*slot).unwrap_or(*slot))
+            .map(|slot| self.lead(slot).unwrap_or(slot))
             .collect();
-        for slot in &concerned {
-            self.references.remove(slot);
-            let found = self.state(*slot);
+        for slot in concerned {
+            self.references.remove(&slot);
+            let found = self.state(slot);
             if !found.identity || found.standing == Standing::None {
                 continue;
             }
-            let Some(mapping) = self.mapping(world.configuration, *slot) else {
+            let Some(mapping) = self.mapping(world.configuration, slot) else {
                 continue;
             };
             let references = match found.class {
-                Class::Group => self.members(world, *slot, mapping),
-                _ => self.manager(world, *slot),
+                Class::Group => self.members(world, slot, mapping),
+                _ => self.manager(world, slot),
             };
             if references != References::default() {
-                self.references.insert(*slot, references);
+                self.references.insert(slot, references);
             }
         }
     }
 
-    fn mapping<'a>(&self, configuration: &'a Configuration, slot: u32) -> Option<&'a Mapping> {
+    /// The mapping of the scope that takes an entry.
+    pub(crate) fn mapping<'a>(
+        &self,
+        configuration: &'a Configuration,
+        slot: u32,
+    ) -> Option<&'a Mapping> {
         let state = self.state(slot);
         let scope = configuration.scopes.get(usize::from(state.scope))?;
         scope.mapping.get(&state.class)

@@ -15,7 +15,8 @@ impl Metaverse {
         self.decided.resize(scopes.len(), None);
         self.scope_counts
             .resize(scopes.len(), ScopeCounts::default());
-        let changed = work.slots.union(&work.references).copied().collect();
+        let changed = work.slots.iter().copied();
+        let changed = changed.chain(work.references.iter()).collect();
         for (scope, decided) in scopes.iter().zip(&mut self.decided) {
             let Some(connector) = world.spaces.find(&scope.connector) else {
                 continue;
@@ -119,7 +120,13 @@ impl Metaverse {
         self.count(taken, class, unsupported, true);
     }
 
-    fn count(&mut self, taken: u16, class: Class, unsupported: Option<Kind>, more: bool) {
+    pub(super) fn count(
+        &mut self,
+        taken: u16,
+        class: Class,
+        unsupported: Option<Kind>,
+        more: bool,
+    ) {
         let add = |count: &mut usize| {
             *count = if more {
                 *count + 1

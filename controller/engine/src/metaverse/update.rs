@@ -1,11 +1,12 @@
 //! One update: from what changed since the last plan to whom each stage concerns.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Metaverse, World, joining::rejoin, leaving::forget_all};
 use crate::{
     anchor::Anchor,
     fault::{Fault, planted},
+    numbers::Numbers,
 };
 
 /// Whom the stages that follow concern.
@@ -16,13 +17,13 @@ pub(super) struct Work {
     /// Anchors whose identity is to be decided.
     pub(super) joins: BTreeSet<Anchor>,
     /// Identities whose object is to be found.
-    pub(super) matches: BTreeSet<u32>,
+    pub(super) matches: Numbers,
     /// Identities whose references are to be compared.
-    pub(super) references: BTreeSet<u32>,
+    pub(super) references: Numbers,
     /// Anchors that an entry, an identity, an object or the memory got or lost.
     pub(super) anchors: BTreeSet<Anchor>,
     /// Objects that may leave or stay.
-    pub(super) objects: BTreeSet<u32>,
+    pub(super) objects: Numbers,
     /// Objects whose entry is no identity any more.
     pub(super) disowned: BTreeMap<u32, u32>,
 }
@@ -36,10 +37,9 @@ impl Metaverse {
         let journal = std::mem::take(&mut world.spaces.journal);
         let seen = std::mem::take(&mut world.view.seen);
         let remembered = std::mem::take(&mut self.remembered);
-        let (mut work, mut looked_at) = (Work::default(), HashSet::new());
+        let (mut work, mut looked_at) = (Work::default(), Numbers::default());
         if self.everything || seen.everything {
-            *self = Self::new(self.recomputed);
-            self.everything = false;
+            self.forget_results();
             self.now = world.now;
             world.view.disown();
             let ours: Vec<u32> = world.view.all_ours().map(|(handle, _)| handle).collect();
@@ -63,18 +63,19 @@ impl Metaverse {
             self.decide(world, &mut work);
             self.concern_joined(world, &mut work, &seen.anchors);
         }
-        looked_at.extend(&work.slots);
+        looked_at.extend(work.slots.iter().copied());
         self.take_parts(world, &mut work);
         self.join(world, &mut work);
         if world.view.complete() {
             work.anchors.extend(seen.anchors);
             work.objects.extend(seen.objects);
             if !planted(Fault::UniqueStale) {
-                let keys = seen.values.iter().flat_map(|key| self.keys.get(*key));
-                work.matches.extend(keys.collect::<Vec<_>>());
+                let sharing = seen.values.iter();
+                let sharing = sharing.flat_map(|key| self.sharing(world, *key));
+                work.matches.extend(sharing.collect::<Vec<_>>());
             }
             self.concern(world, &mut work);
-            looked_at.extend(self.find(world, &mut work));
+            looked_at.extend(self.find(world, &mut work).iter());
             if !seen.reborn.is_empty() {
                 let holders = world.view.referring_to(&seen.reborn);
                 let owners = holders
@@ -82,12 +83,12 @@ impl Metaverse {
                     .filter_map(|one| world.view.owner_of(one));
                 work.references.extend(owners.collect::<Vec<_>>());
             }
-            looked_at.extend(work.references.iter().copied());
+            looked_at.extend(work.references.iter());
             self.refer(world, &work);
             self.part_with(world, &work);
         }
         self.cache.clear();
-        self.recomputed += looked_at.len() as u64;
+        self.recomputed += looked_at.len();
         world.spaces.forget_left();
     }
 
@@ -145,14 +146,14 @@ impl Metaverse {
             for object in world.view.by_mark(anchor) {
                 work.objects.insert(object);
                 let keys = world.view.value_keys(object);
-                work.matches
-                    .extend(keys.into_iter().flat_map(|key| self.keys.get(key)));
+                let sharing = keys.into_iter().flat_map(|key| self.sharing(world, key));
+                work.matches.extend(sharing.collect::<Vec<_>>());
             }
         }
         let owners = work
             .objects
             .iter()
-            .filter_map(|one| world.view.owner_of(*one));
+            .filter_map(|one| world.view.owner_of(one));
         work.matches.extend(owners.collect::<Vec<_>>());
     }
 }
@@ -167,7 +168,7 @@ fn respell(world: &World<'_>, renamed: &BTreeSet<u32>, work: &mut Work) {
     let renamed = renamed.iter().filter(|slot| spelled(slot));
     let texts: Vec<u32> = renamed
         .flat_map(|slot| world.spaces.referrers(*slot))
-        .chain(work.references.iter().copied().filter(spelled))
+        .chain(work.references.iter().filter(spelled))
         .collect();
     work.slots.extend(texts);
 }

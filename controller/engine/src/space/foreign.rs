@@ -53,7 +53,7 @@ impl Spaces {
     }
 
     fn sid(&self, slot: u32) -> Option<Vec<u8>> {
-        self.sid_in(&self.slot(slot)?.packed)
+        self.sid_in(self.packed(slot)?)
     }
 
     /// A link leads to a name that no entry has.
@@ -124,13 +124,14 @@ impl Spaces {
         let Some(known) = self.foreign.as_ref() else {
             return found;
         };
-        let (Some(entry), Some(attribute)) = (self.slot(slot), self.words.known(attribute)) else {
+        let (Some(packed), Some(attribute)) = (self.packed(slot), self.words.known(attribute))
+        else {
             return found;
         };
         if known.principals.is_empty() {
             return found;
         }
-        let names = pack::names(&entry.packed, Some(attribute)).into_iter();
+        let names = pack::names(packed, Some(attribute)).into_iter();
         let sids = names.filter_map(|name| foreign(self.names.text(name)?));
         for sid in sids {
             let mut accounts = known.accounts.get(key(&sid));

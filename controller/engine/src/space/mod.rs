@@ -13,11 +13,14 @@ use crate::{
     dn::Dn,
     entry::{Attributes, Entry, EntryKind},
     fault::{Fault, planted},
-    index::{Index, hash, short},
+    index::{Index, NONE, hash, short},
+    pieces::Pieces,
     port::{Cause, Cursor, Extent, ValueChange},
+    record::Unkept,
 };
 
 mod foreign;
+mod keep;
 mod name;
 mod pack;
 mod place;
@@ -33,8 +36,6 @@ pub(crate) use read::Taken;
 /// One entry.
 #[derive(Debug)]
 struct Slot {
-    /// Empty when the entry left.
-    packed: Box<[u8]>,
     /// `NONE` when its DN is none, or when another entry took it over and the end of the read will tell.
     name: u32,
     /// The text of its DN after the first RDN; `NONE` without one.
@@ -42,6 +43,17 @@ struct Slot {
     /// The read that brought it.
     seen: u32,
     connector: u16,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            name: NONE,
+            above: NONE,
+            seen: 0,
+            connector: 0,
+        }
+    }
 }
 
 /// What is to be asked of the server about an entry.
@@ -126,6 +138,8 @@ pub(crate) struct Journal {
 pub(crate) struct Spaces {
     connectors: Vec<ConnectorSpace>,
     slots: Vec<Slot>,
+    /// Empty where the entry left.
+    packed: Pieces,
     free: Vec<u32>,
     left: Vec<u32>,
     names: Names,
@@ -139,6 +153,10 @@ pub(crate) struct Spaces {
     /// Accounts by SID; only where there is more than one connector.
     foreign: Option<Foreign>,
     pub(crate) journal: Journal,
+    /// Entries that are to be kept.
+    unkept: Unkept,
+    /// How many of the texts above are kept.
+    above_kept: u32,
 }
 
 /// An entry that is no longer there.
@@ -216,16 +234,19 @@ impl Spaces {
     }
 
     fn slot(&self, slot: u32) -> Option<&Slot> {
-        self.slots
-            .get(slot as usize)
-            .filter(|slot| !slot.packed.is_empty())
+        self.packed(slot)?;
+        self.slots.get(slot as usize)
+    }
+
+    /// An entry's bytes; `None` when it left.
+    fn packed(&self, slot: u32) -> Option<&[u8]> {
+        Some(self.packed.get(slot)).filter(|packed| !packed.is_empty())
     }
 
     /// The numbers of all entries.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
-        let all = (0..).zip(&self.slots);
-        all.filter(|(_, slot)| !slot.packed.is_empty())
-            .map(|(number, _)| number)
+        let end = u32::try_from(self.slots.len()).unwrap_or(NONE);
+        (0..end).filter(|slot| self.packed(*slot).is_some())
     }
 
     pub(crate) fn exists(&self, slot: u32) -> bool {
@@ -238,7 +259,7 @@ impl Spaces {
 
     /// Kind, anchor and alternate.
     pub(crate) fn head(&self, slot: u32) -> Option<(EntryKind, Option<Anchor>, Option<Anchor>)> {
-        pack::head(&self.slot(slot)?.packed)
+        pack::head(self.packed(slot)?)
     }
 
     pub(crate) fn anchor(&self, slot: u32) -> Option<Anchor> {
@@ -255,10 +276,10 @@ impl Spaces {
 
     /// The DN as the server writes it.
     pub(crate) fn dn_text(&self, slot: u32) -> String {
-        let Some(slot) = self.slot(slot) else {
+        let (Some(packed), Some(slot)) = (self.packed(slot), self.slots.get(slot as usize)) else {
             return String::new();
         };
-        let mut text = pack::rdn(&slot.packed).unwrap_or_default().to_owned();
+        let mut text = pack::rdn(packed).unwrap_or_default().to_owned();
         if let Some(above) = self.above.word(slot.above) {
             text.push(',');
             text.push_str(above);
@@ -319,7 +340,7 @@ impl Spaces {
             return Vec::new();
         };
         let mut seen = std::collections::HashSet::new();
-        pack::names(&entry.packed, Some(attribute))
+        pack::names(self.packed.get(slot), Some(attribute))
             .into_iter()
             .filter_map(|name| self.resolve(entry.connector, name))
             .filter(|slot| seen.insert(*slot))
@@ -337,7 +358,7 @@ impl Spaces {
             return Vec::new();
         };
         let aliases = self.aliases.get(&slot).into_iter().flatten().copied();
-        let foreign = self.foreign_names(&entry.packed).into_iter();
+        let foreign = self.foreign_names(self.packed.get(slot)).into_iter();
         let names = [entry.name].into_iter().chain(aliases).chain(foreign);
         let names: BTreeSet<u32> = names.collect();
         names
@@ -355,8 +376,7 @@ impl Spaces {
 
     /// The entry, unpacked, with the texts of the links that are asked for.
     pub(crate) fn spell_out(&self, slot: u32, spelled: &dyn Fn(&str) -> bool) -> Option<Entry> {
-        let record = self.slot(slot)?;
-        let parts = unpack(&record.packed)?;
+        let parts = unpack(self.packed(slot)?)?;
         let mut attributes = Vec::with_capacity(parts.attributes.len());
         for (name, values) in parts.attributes {
             let name = self.words.word(name)?.clone();

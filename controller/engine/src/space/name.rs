@@ -5,8 +5,12 @@ use std::collections::HashMap;
 
 use crate::{
     dn::Dn,
+    fault::{Fault, planted},
     index::{Index, NONE, hash, short},
+    record::{Key, Put, Table, Unkept},
 };
+
+use super::{Reader, Writer};
 
 /// In place of an entry: the record waits to be used again.
 const FREED: u32 = NONE - 1;
@@ -30,6 +34,7 @@ pub(crate) struct Names {
     index: Index,
     /// The texts of names that no entry has.
     texts: HashMap<u32, Box<str>>,
+    pub(super) unkept: Unkept,
 }
 
 fn key(connector: u16, dn: &Dn) -> u64 {
@@ -82,6 +87,13 @@ impl Names {
     }
 
     fn hang(&mut self, name: u32, parent: u32) {
+        self.hang_below(name, parent);
+        if !planted(Fault::NameNotKept) {
+            self.unkept.insert(name);
+        }
+    }
+
+    fn hang_below(&mut self, name: u32, parent: u32) {
         let first = self.get(parent).map_or(NONE, |parent| parent.child);
         if let Some(first) = self.get_mut(first) {
             first.previous = name;
@@ -108,6 +120,7 @@ impl Names {
         if let Some(own) = self.get_mut(name) {
             (own.parent, own.next, own.previous) = (NONE, NONE, NONE);
         }
+        self.unkept.insert(name);
     }
 
     /// From now on the DN has another number; this one stays with its entry, for the links that were read so.
@@ -141,6 +154,9 @@ impl Names {
         if slot.is_some() {
             self.texts.remove(&name);
         }
+        if !planted(Fault::NameNotKept) {
+            self.unkept.insert(name);
+        }
         if let Some(name) = self.get_mut(name) {
             name.slot = slot.unwrap_or(NONE);
         }
@@ -149,6 +165,7 @@ impl Names {
     /// Keeps the text of a name that no entry has.
     pub(crate) fn spell(&mut self, name: u32, text: &str) {
         self.texts.entry(name).or_insert_with(|| text.into());
+        self.unkept.insert(name);
     }
 
     pub(crate) fn text(&self, name: u32) -> Option<&str> {
@@ -196,5 +213,92 @@ impl Names {
             name = parent;
         }
         freed
+    }
+
+    /// The names that lead to entries, and to which.
+    pub(super) fn held(&self) -> impl Iterator<Item = (u32, u32)> {
+        let held = (0..).zip(&self.all).filter(|(_, name)| name.slot < FREED);
+        held.map(|(number, name)| (number, name.slot))
+    }
+
+    pub(super) fn keep_all(&mut self) {
+        self.unkept.insert_all(self.all.len());
+    }
+
+    pub(super) fn keep(&mut self, put: Put<'_>) {
+        for number in self.unkept.give() {
+            let table = Table::Name;
+            let key = Key { table, number };
+            let Some(name) = self.get(number).filter(|name| name.slot != FREED) else {
+                put(key, None);
+                continue;
+            };
+            let mut writer = Writer(name.hash.to_le_bytes().to_vec());
+            writer.word(name.slot);
+            writer.word(name.parent);
+            // One that was detached stays with its entry, and the DN has another number.
+            let found = self.index.has(short(name.hash), number);
+            writer.number(usize::from(found));
+            writer
+                .0
+                .extend(self.text(number).map_or(&[][..], str::as_bytes));
+            put(key, Some(&writer.0));
+        }
+    }
+
+    pub(super) fn take(&mut self, number: u32, reader: &mut Reader<'_>) -> Option<()> {
+        let hash = u64::from_le_bytes(reader.take(8)?.try_into().ok()?);
+        let (slot, parent) = (reader.word()?, reader.word()?);
+        let found = reader.number()? == 1;
+        let at = number as usize;
+        (at >= self.all.len() && number < FREED).then_some(())?;
+        self.all.resize_with(at, Name::freed);
+        self.all.push(Name {
+            hash,
+            slot,
+            parent,
+            child: NONE,
+            next: NONE,
+            // Until the index is made.
+            previous: if found { NONE } else { FREED },
+        });
+        if !reader.0.is_empty() {
+            let text = std::str::from_utf8(reader.0).ok()?;
+            self.texts.insert(number, text.into());
+        }
+        Some(())
+    }
+
+    /// Makes what follows from the records.
+    pub(super) fn index_all(&mut self) {
+        let found = (0..).zip(&self.all);
+        let found = found.filter(|(_, name)| name.slot != FREED && name.previous != FREED);
+        let pairs = found.map(|(number, name)| (short(name.hash), number));
+        self.index = Index::of(pairs, self.all.len());
+        for number in 0..u32::try_from(self.all.len()).unwrap_or(NONE) {
+            let Some(name) = self.get_mut(number) else {
+                continue;
+            };
+            if name.slot == FREED {
+                self.free.push(number);
+                continue;
+            }
+            name.previous = NONE;
+            let parent = name.parent;
+            self.hang_below(number, parent);
+        }
+    }
+}
+
+impl Name {
+    fn freed() -> Self {
+        Self {
+            hash: 0,
+            slot: FREED,
+            parent: NONE,
+            child: NONE,
+            next: NONE,
+            previous: NONE,
+        }
     }
 }

@@ -24,6 +24,10 @@ impl Words {
         number
     }
 
+    pub(crate) fn list(&self) -> &[Arc<str>] {
+        &self.list
+    }
+
     pub(crate) fn known(&self, word: &str) -> Option<u32> {
         self.numbers.get(word).copied()
     }
@@ -78,6 +82,11 @@ impl Writer {
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len());
         self.0.extend_from_slice(bytes);
+    }
+
+    /// A number of four bytes.
+    pub(crate) fn word(&mut self, word: u32) {
+        self.0.extend_from_slice(&word.to_le_bytes());
     }
 
     /// Bytes with a number before them.
@@ -172,13 +181,11 @@ pub(crate) fn pack(parts: &Parts) -> Box<[u8]> {
     for (name, values) in &parts.attributes {
         match values {
             Packed::Values(values) => {
-                writer.number(*name as usize * 2);
-                writer.number(values.len());
+                write_tag(&mut writer, *name, false, values.len());
                 values.iter().for_each(|value| writer.bytes(value));
             }
             Packed::Links(links) => {
-                writer.number(*name as usize * 2 + 1);
-                writer.number(links.len());
+                write_tag(&mut writer, *name, true, links.len());
                 for link in links {
                     match link {
                         Link::Name(name) => writer.0.extend_from_slice(&name.to_le_bytes()),
@@ -192,6 +199,20 @@ pub(crate) fn pack(parts: &Parts) -> Box<[u8]> {
         }
     }
     writer.0.into_boxed_slice()
+}
+
+/// The number of an attribute's name, whether its values are links, and how many there are: most have one.
+fn write_tag(writer: &mut Writer, name: u32, links: bool, count: usize) {
+    writer.number(name as usize * 4 + usize::from(links) * 2 + usize::from(count == 1));
+    if count != 1 {
+        writer.number(count);
+    }
+}
+
+fn read_tag(reader: &mut Reader<'_>) -> Option<(u32, bool, usize)> {
+    let tag = reader.number()?;
+    let count = if tag & 1 == 1 { 1 } else { reader.number()? };
+    Some((u32::try_from(tag / 4).ok()?, tag & 2 == 2, count))
 }
 
 /// Kind, anchor and alternate alone.
@@ -218,16 +239,8 @@ pub(crate) fn unpack(packed: &[u8]) -> Option<Parts> {
     let rdn = reader.text()?.to_owned();
     let mut attributes = Vec::new();
     for _ in 0..reader.number()? {
-        let tag = reader.number()?;
-        let name = u32::try_from(tag / 2).ok()?;
-        let count = reader.number()?;
-        let values = if tag % 2 == 0 {
-            let mut values = Vec::new();
-            for _ in 0..count {
-                values.push(reader.bytes()?.to_vec());
-            }
-            Packed::Values(values)
-        } else {
+        let (name, links, count) = read_tag(&mut reader)?;
+        let values = if links {
             let mut links = Vec::new();
             for _ in 0..count {
                 links.push(match reader.word()? {
@@ -236,6 +249,12 @@ pub(crate) fn unpack(packed: &[u8]) -> Option<Parts> {
                 });
             }
             Packed::Links(links)
+        } else {
+            let mut values = Vec::new();
+            for _ in 0..count {
+                values.push(reader.bytes()?.to_vec());
+            }
+            Packed::Values(values)
         };
         attributes.push((name, values));
     }
@@ -250,23 +269,42 @@ pub(crate) fn unpack(packed: &[u8]) -> Option<Parts> {
 
 /// The names in the links of one attribute, or of all (`None`), in their order.
 pub(crate) fn names(packed: &[u8], attribute: Option<u32>) -> Vec<u32> {
-    let Some(parts) = unpack(packed) else {
-        return Vec::new();
-    };
-    let wanted = |name: &u32| attribute.is_none_or(|attribute| attribute == *name);
-    parts
-        .attributes
-        .into_iter()
-        .filter(|(name, _)| wanted(name))
-        .flat_map(|(_, values)| match values {
-            Packed::Links(links) => links,
-            Packed::Values(_) => Vec::new(),
-        })
-        .filter_map(|link| match link {
-            Link::Name(name) => Some(name),
-            Link::Other(_) => None,
-        })
-        .collect()
+    let mut names = Vec::new();
+    each_name(packed, attribute, &mut |name| names.push(name));
+    names
+}
+
+/// Gives the names of [`names`], without unpacking what is not wanted.
+pub(crate) fn each_name(packed: &[u8], attribute: Option<u32>, each: &mut dyn FnMut(u32)) {
+    // Bytes that `pack` did not write have none.
+    let _ = read_names(&mut Reader(packed), attribute, each);
+}
+
+fn read_names(
+    reader: &mut Reader<'_>,
+    attribute: Option<u32>,
+    each: &mut dyn FnMut(u32),
+) -> Option<()> {
+    read_head(reader)?;
+    reader.bytes()?;
+    for _ in 0..reader.number()? {
+        let (name, links, count) = read_tag(reader)?;
+        let wanted = attribute.is_none_or(|attribute| attribute == name);
+        for _ in 0..count {
+            if !links {
+                reader.bytes()?;
+                continue;
+            }
+            match reader.word()? {
+                NONE => {
+                    reader.bytes()?;
+                }
+                name if wanted => each(name),
+                _ => {}
+            }
+        }
+    }
+    Some(())
 }
 
 /// The only value of one attribute.

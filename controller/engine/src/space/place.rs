@@ -41,7 +41,6 @@ fn after(dn: &str, rdns: usize) -> Option<usize> {
 impl Spaces {
     pub(super) fn allocate(&mut self, connector: u16) -> u32 {
         let slot = Slot {
-            packed: Box::default(),
             name: NONE,
             above: NONE,
             seen: 0,
@@ -63,31 +62,34 @@ impl Spaces {
             return Placed::default();
         };
         old.seen = seen;
-        let connector = old.connector;
-        let before = std::mem::take(&mut old.packed);
-        let dn = Dn::parse(&entry.dn).ok();
-        let links = self
-            .connector(connector)
-            .map(|space| space.links.clone())
-            .unwrap_or_default();
+        let (connector, named) = (old.connector, old.name != NONE);
+        // A DN that was understood before is not parsed again.
+        let known = named && self.dn_text(slot) == entry.dn;
+        let dn = (!known).then(|| Dn::parse(&entry.dn).ok()).flatten();
+        let is_dn = known || dn.is_some();
+        let space = self.connectors.get_mut(usize::from(connector));
+        let links = space.map_or_else(BTreeSet::new, |space| std::mem::take(&mut space.links));
         let mut attributes = Vec::new();
-        for (name, values) in entry.attributes.iter() {
-            let values = if links.contains(name) {
-                Packed::Links(self.link_values(connector, values))
+        for (name, values) in entry.attributes.into_values() {
+            let values = if links.contains(&*name) {
+                Packed::Links(self.link_values(connector, &values))
             } else {
-                Packed::Values(values.to_vec())
+                Packed::Values(values)
             };
-            attributes.push((self.words.number(name), values));
+            attributes.push((self.words.number(&name), values));
         }
-        let cut = dn.as_ref().and_then(|_| after(&entry.dn, 1));
+        if let Some(space) = self.connectors.get_mut(usize::from(connector)) {
+            space.links = links;
+        }
+        let cut = is_dn.then(|| after(&entry.dn, 1)).flatten();
         let (first, above) = match cut {
             Some(cut) => (&entry.dn[..cut - 1], Some(&entry.dn[cut..])),
             None => (entry.dn.as_str(), None),
         };
         let packed = pack(&Parts {
             kind: entry.kind,
-            anchor: entry.anchor.clone(),
-            alternate: entry.alternate.clone(),
+            anchor: entry.anchor,
+            alternate: entry.alternate,
             rdn: first.to_owned(),
             attributes,
         });
@@ -95,14 +97,17 @@ impl Spaces {
         let same_place = self
             .slots
             .get(slot as usize)
-            .is_some_and(|old| old.above == above && (old.name != NONE || dn.is_none()));
-        if same_place && packed == before {
-            self.put(slot, packed);
+            .is_some_and(|old| old.above == above && (named || !is_dn));
+        let before = self.packed.get(slot);
+        if same_place && *packed == *before {
             return Placed::default();
         }
+        let before = before.to_vec();
+        let dn = dn.or_else(|| Dn::parse(&entry.dn).ok());
         self.exchange(slot, &before, &packed);
         let old_text = self.text_of(slot, &before);
-        self.put(slot, packed);
+        self.packed.set(slot, &packed);
+        self.unkept.insert(slot);
         let renamed = self.rename(slot, dn, &old_text, &entry.dn);
         self.journal.slots.insert(slot);
         Placed {
@@ -111,23 +116,16 @@ impl Spaces {
         }
     }
 
-    fn put(&mut self, slot: u32, packed: Box<[u8]>) {
-        if let Some(slot) = self.slots.get_mut(slot as usize) {
-            slot.packed = packed;
-        }
-    }
-
     /// Writes other links; anchors and DN are as they were.
     pub(super) fn rewrite(&mut self, slot: u32, parts: &Parts) {
         let packed = pack(parts);
-        let Some(record) = self.slots.get_mut(slot as usize) else {
-            return;
-        };
-        if record.packed == packed {
+        let before = self.packed.get(slot).to_vec();
+        if *packed == *before {
             return;
         }
-        let before = std::mem::replace(&mut record.packed, packed.clone());
+        self.packed.set(slot, &packed);
         self.exchange(slot, &before, &packed);
+        self.unkept.insert(slot);
         self.journal.slots.insert(slot);
     }
 
@@ -278,14 +276,25 @@ impl Spaces {
         displaced.unwrap_or_default()
     }
 
-    /// Those that this read has not brought, and that are still below the DN: what it brought has its own word on where it is.
+    /// Those that this read has neither brought nor moved along with a container that it brought, and that are still below the DN: what
+    /// it brought has its own word on where it is.
     fn not_read_since(&self, mut slots: Vec<u32>, connector: u16, old: &str) -> Vec<u32> {
         let (Some(space), Ok(old)) = (self.connector(connector), Dn::parse(old)) else {
             return Vec::new();
         };
+        let read = |slot: u32| {
+            let seen = self.slots.get(slot as usize).map_or(0, |slot| slot.seen);
+            seen >= space.generation
+        };
         slots.retain(|slot| {
-            let seen = self.slots.get(*slot as usize).map_or(0, |slot| slot.seen);
-            seen < space.generation && self.dn(*slot).is_some_and(|dn| dn.is_within(&old))
+            let dn = self.dn(*slot).filter(|dn| dn.is_within(&old));
+            let mut above = dn.as_ref().and_then(Dn::parent);
+            let mut moved = read(*slot) || dn.is_none();
+            while let Some(dn) = above.filter(|dn| !moved && dn.depth() > old.depth()) {
+                moved = self.by_dn(connector, &dn).is_some_and(read);
+                above = dn.parent();
+            }
+            !moved
         });
         slots
     }
@@ -299,6 +308,7 @@ impl Spaces {
         if let Some(slot) = self.slots.get_mut(slot as usize) {
             slot.above = above;
         }
+        self.unkept.insert(slot);
         if stays {
             return;
         }
@@ -318,6 +328,7 @@ impl Spaces {
         if name == NONE {
             return;
         }
+        self.unkept.insert(slot);
         let linked = self.linked.contains(name);
         let Some(space) = self.connectors.get_mut(usize::from(connector)) else {
             return;
@@ -360,6 +371,7 @@ impl Spaces {
             if let Some(record) = self.slots.get_mut(other as usize) {
                 record.name = NONE;
             }
+            self.unkept.insert(other);
             if space.follows && self.linked.contains(name) {
                 self.names.detach(name);
                 self.aliases.entry(other).or_default().push(name);
@@ -372,6 +384,7 @@ impl Spaces {
         if let Some(record) = self.slots.get_mut(slot as usize) {
             record.name = name;
         }
+        self.unkept.insert(slot);
         self.journal.names.insert(name);
     }
 
@@ -396,8 +409,9 @@ impl Spaces {
     /// The entry is no longer there.
     pub(super) fn leave(&mut self, slot: u32) -> Option<Swept> {
         let text = self.dn_text(slot);
+        let before = self.packed.get(slot).to_vec();
+        self.packed.set(slot, &[]);
         let record = self.slots.get_mut(slot as usize)?;
-        let before = std::mem::take(&mut record.packed);
         let name = std::mem::replace(&mut record.name, NONE);
         let connector = record.connector;
         if before.is_empty() {
@@ -426,6 +440,7 @@ impl Spaces {
                 self.release(name);
             }
         }
+        self.unkept.insert(slot);
         self.journal.slots.insert(slot);
         self.left.push(slot);
         Some(Swept {

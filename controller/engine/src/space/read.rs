@@ -88,10 +88,9 @@ impl Spaces {
                 .map_or(0, |space| space.generation),
             self.is_delta(connector),
         );
-        let dn = Dn::parse(&entry.dn).ok();
-        let slot = self.same(connector, &entry, dn.as_ref(), generation, delta);
+        let slot = self.same(connector, &entry, generation, delta);
         let mut heirs = Vec::new();
-        for old in self.superseded(connector, &entry, dn.as_ref(), generation, delta) {
+        for old in self.superseded(connector, &entry, generation, delta) {
             if Some(old) == slot {
                 continue;
             }
@@ -111,7 +110,8 @@ impl Spaces {
             }
         }
         let (known, container) = (slot.is_some(), entry.kind == EntryKind::Container);
-        let (old_dn, new_dn) = (slot.map(|slot| self.dn_text(slot)), entry.dn.clone());
+        let old_dn = slot.filter(|_| container).map(|slot| self.dn_text(slot));
+        let new_dn = container.then(|| entry.dn.clone());
         let slot = slot.unwrap_or_else(|| self.allocate(connector));
         let placed = self.write(slot, entry, generation);
         self.inherit(slot, heirs);
@@ -125,7 +125,7 @@ impl Spaces {
         let Some(space) = self.connector_mut(connector) else {
             return taken;
         };
-        if delta && container && (!known || placed.renamed) {
+        if let Some(new_dn) = new_dn.filter(|_| delta && (!known || placed.renamed)) {
             old_dn.iter().for_each(|old| {
                 space.listings.remove(old);
             });
@@ -140,20 +140,13 @@ impl Spaces {
     }
 
     /// The slot of the same entry.
-    fn same(
-        &self,
-        connector: u16,
-        entry: &Entry,
-        dn: Option<&Dn>,
-        generation: u32,
-        delta: bool,
-    ) -> Option<u32> {
+    fn same(&self, connector: u16, entry: &Entry, generation: u32, delta: bool) -> Option<u32> {
         let Some(anchor) = &entry.anchor else {
             // Told by the server's name, else by its DN.
             let named = entry.alternate.iter();
             let mut named = named.flat_map(|name| self.by_name_in(connector, name));
             let nameless = |slot: &u32| self.anchor(*slot).is_none();
-            let placed = || dn.and_then(|dn| self.by_dn(connector, dn));
+            let placed = || self.by_dn(connector, &Dn::parse(&entry.dn).ok()?);
             return named.find(nameless).or_else(|| placed().filter(nameless));
         };
         let mut twins = self.by_name_in(connector, anchor);
@@ -178,14 +171,7 @@ impl Spaces {
 
     /// Slots of the same entry under another anchor. The server's own name tells; where people assign anchors (text) the DN does too, for
     /// those that a server assigns never change, so that there it is another entry in the old one's place.
-    fn superseded(
-        &self,
-        connector: u16,
-        entry: &Entry,
-        dn: Option<&Dn>,
-        generation: u32,
-        delta: bool,
-    ) -> Vec<u32> {
+    fn superseded(&self, connector: u16, entry: &Entry, generation: u32, delta: bool) -> Vec<u32> {
         let own = entry.alternate.as_ref().or(entry.anchor.as_ref());
         let mut found = own.map_or(Vec::new(), |own| self.by_name_in(connector, own));
         found.retain(|slot| {
@@ -196,14 +182,11 @@ impl Spaces {
             let seen = self.slots.get(*slot as usize).map_or(0, |slot| slot.seen);
             delta || seen < generation
         };
-        let placed = dn.and_then(|dn| self.by_dn(connector, dn));
+        let dn = is_text(entry.anchor.as_ref()).then(|| Dn::parse(&entry.dn).ok());
+        let placed = dn.flatten().and_then(|dn| self.by_dn(connector, &dn));
         found.extend(placed.filter(|slot| {
             let old = self.anchor(*slot);
-            is_text(entry.anchor.as_ref())
-                && is_text(old.as_ref())
-                && old != entry.anchor
-                && unseen(slot)
-                && !found.contains(slot)
+            is_text(old.as_ref()) && old != entry.anchor && unseen(slot) && !found.contains(slot)
         }));
         found
     }
@@ -236,10 +219,7 @@ impl Spaces {
     }
 
     fn change_links(&mut self, slot: u32, connector: u16, change: &ValueChange) {
-        let Some(mut parts) = self
-            .slot(slot)
-            .and_then(|record| pack::unpack(&record.packed))
-        else {
+        let Some(mut parts) = self.packed(slot).and_then(pack::unpack) else {
             return;
         };
         let attribute = self.words.number(&change.attribute);

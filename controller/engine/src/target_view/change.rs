@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use super::{
-    State, TargetView,
+    Kept, Object, State, TargetView,
     slot::{differing, normal},
 };
 use crate::{
     overlay::{Held, Slot},
     port::{News, ObjectChange, Removal},
-    target::{TargetId, TargetObject},
+    target::TargetId,
 };
 
 impl TargetView {
@@ -27,7 +27,7 @@ impl TargetView {
             if self.state(handle) == State::Deleted {
                 self.put(&id, Slot::Live, Held::Flag(true));
             } else {
-                let object = TargetObject::blank(change.class, id.clone());
+                let object = Object::blank(change.class, id.clone());
                 let incoming = self.incoming_of(object, State::Live);
                 self.replace(handle, incoming);
             }
@@ -40,7 +40,7 @@ impl TargetView {
             self.say(&id, Slot::ImmutableId, Held::Text(text));
         }
         for (name, value) in change.attributes {
-            let value = Held::Value(normal(value));
+            let value = Held::Value(normal(value).map(Kept::Value));
             self.say(&id, Slot::Attribute(name), value);
         }
         if let News::Now(manager) = change.manager {
@@ -145,7 +145,7 @@ impl TargetView {
     }
 
     /// Notes what differs of objects with a mark from what an earlier complete view held.
-    pub(super) fn compare(&mut self, before: Vec<(u32, TargetObject)>) {
+    pub(super) fn compare(&mut self, before: Vec<(u32, Object)>) {
         for (handle, old) in before {
             let slots = match self.whole(handle) {
                 Some(new) if self.state(handle) == State::Live => differing(&old, &new),
@@ -162,7 +162,7 @@ impl TargetView {
 }
 
 /// What a live object holds in a slot.
-fn of(object: &TargetObject, slot: &Slot) -> Option<Held> {
+fn of(object: &Object, slot: &Slot) -> Option<Held> {
     Some(match slot {
         Slot::Live => Held::Flag(true),
         Slot::Mark => Held::Mark(object.mark.clone()),

@@ -1,19 +1,45 @@
-//! One object of the target in one piece of bytes: id, class, mark, immutable id, standing, attributes by number.
+//! One object of the target in one piece of bytes, the same in memory as on disk, as far as the words are:
+//!
+//! * the id: a zero and the 16 bytes of a GUID, or a one and the text;
+//! * class (two bits), what the immutable id is (two), standing (three) in one number;
+//! * the owner in the mark, as a word (none: zero), and the anchor;
+//! * the immutable id, if it is not the usual one of the anchor;
+//! * how many attributes there are, and of each its word and kind (eight kinds) in one number, then the value or its digest.
 
+use super::kept::{AllKept, DIGEST, Keeping, Kept, Object};
 use crate::{
     entry::Class,
     space::{Reader, Words, Writer},
-    target::{Mark, Standing, TargetId, TargetObject, Value, Values},
+    target::{Mark, Standing, TargetId, Value},
 };
 
 const CLASSES: [Class; 3] = [Class::User, Class::Group, Class::Contact];
 
+// What follows the word of an attribute. A flag is its own value.
+const FALSE: usize = 0;
+const TRUE: usize = 1;
+const TEXT: usize = 2;
+const LIST: usize = 3;
+const HIDDEN: usize = 4;
+/// The text before this one once more: people often sign in with their mail address.
+const AGAIN: usize = 5;
+const KINDS: usize = 8;
+
 /// Without its references.
-pub(super) fn pack(object: &TargetObject, words: &mut Words) -> Box<[u8]> {
+pub(super) fn pack(object: &Object, keeping: &Keeping, words: &mut Words) -> Box<[u8]> {
     let mut writer = Writer::default();
     write_id(&mut writer, &object.id);
     let class = CLASSES.iter().position(|class| *class == object.class);
-    writer.number(class.unwrap_or_default());
+    let usual = object.mark.as_ref().map(|mark| mark.anchor.immutable_id());
+    let immutable = match &object.immutable_id {
+        None => 0,
+        own if *own == usual => 1,
+        Some(_) => 2,
+    };
+    let standing = object.standing;
+    let bits = [standing.synced, standing.guest, standing.privileged];
+    let bits = (4..).zip(bits).map(|(at, bit)| usize::from(bit) << at);
+    writer.number(class.unwrap_or_default() + (immutable << 2) + bits.sum::<usize>());
     match &object.mark {
         None => writer.number(0),
         Some(mark) => {
@@ -21,36 +47,35 @@ pub(super) fn pack(object: &TargetObject, words: &mut Words) -> Box<[u8]> {
             writer.anchor(Some(&mark.anchor));
         }
     }
-    let usual = object.mark.as_ref().map(|mark| mark.anchor.immutable_id());
-    match &object.immutable_id {
-        None => writer.number(0),
-        own if *own == usual => writer.number(1),
-        Some(text) => {
-            writer.number(2);
-            writer.bytes(text.as_bytes());
-        }
+    if let (2, Some(text)) = (immutable, &object.immutable_id) {
+        writer.bytes(text.as_bytes());
     }
-    let standing = object.standing;
-    let bits = [standing.synced, standing.guest, standing.privileged];
-    writer.number(
-        (0..)
-            .zip(bits)
-            .map(|(at, bit)| usize::from(bit) << at)
-            .sum(),
-    );
     writer.number(object.attributes.len());
-    for (name, value) in &object.attributes {
-        writer.number(words.number(name) as usize);
-        match value {
-            Value::Flag(flag) => writer.number(usize::from(*flag)),
-            Value::Text(text) => {
-                writer.number(2);
-                writer.bytes(text.as_bytes());
+    let mut last = None;
+    for (name, kept) in &object.attributes {
+        let word = words.number(name) as usize * KINDS;
+        if keeping.hides(object.class, name, kept) {
+            writer.number(word + HIDDEN);
+            writer.0.extend_from_slice(&kept.digest());
+            continue;
+        }
+        match kept {
+            Kept::Value(Value::Flag(flag)) => {
+                writer.number(word + if *flag { TRUE } else { FALSE })
             }
-            Value::List(list) => {
-                writer.number(list.len() + 3);
+            Kept::Value(Value::Text(text)) if last == Some(text) => {
+                writer.number(word + AGAIN);
+            }
+            Kept::Value(Value::Text(text)) => {
+                writer.bytes_after(word + TEXT, text.as_bytes());
+                last = Some(text);
+            }
+            Kept::Value(Value::List(list)) => {
+                writer.number(word + LIST);
+                writer.number(list.len());
                 list.iter().for_each(|text| writer.bytes(text.as_bytes()));
             }
+            Kept::Digest(_) => {}
         }
     }
     writer.0.into_boxed_slice()
@@ -71,43 +96,72 @@ pub(super) fn id(packed: &[u8]) -> Option<TargetId> {
 pub(super) fn head(packed: &[u8], words: &Words) -> Option<(Class, Option<Mark>)> {
     let mut reader = Reader(packed);
     read_id(&mut reader)?;
-    read_head(&mut reader, words)
+    let (class, _, mark) = read_head(&mut reader, words)?;
+    Some((class, mark))
 }
 
-pub(super) fn unpack(packed: &[u8], words: &Words) -> Option<TargetObject> {
+/// `None` only for bytes that [`pack`] did not write, or with other words.
+pub(super) fn unpack(packed: &[u8], words: &Words) -> Option<Object> {
+    unpack_some(packed, words, |_| true)
+}
+
+/// With those attributes alone whose word is wanted.
+pub(super) fn unpack_some(
+    packed: &[u8],
+    words: &Words,
+    wanted: impl Fn(u32) -> bool,
+) -> Option<Object> {
     let mut reader = Reader(packed);
     let id = read_id(&mut reader)?;
-    let (class, mark) = read_head(&mut reader, words)?;
-    let immutable_id = match reader.number()? {
+    let (class, bits, mark) = read_head(&mut reader, words)?;
+    let immutable_id = match bits >> 2 & 3 {
         0 => None,
         1 => mark.as_ref().map(|mark| mark.anchor.immutable_id()),
         _ => Some(reader.text()?.to_owned()),
     };
-    let bits = reader.number()?;
     let bit = |at: u32| bits >> at & 1 == 1;
     let standing = Standing {
-        synced: bit(0),
-        guest: bit(1),
-        privileged: bit(2),
+        synced: bit(4),
+        guest: bit(5),
+        privileged: bit(6),
     };
-    let mut attributes = Values::new();
+    let mut attributes = AllKept::new();
+    let mut last = None;
     for _ in 0..reader.number()? {
-        let name = words.word(u32::try_from(reader.number()?).ok()?)?;
-        let value = match reader.number()? {
-            0 => Value::Flag(false),
-            1 => Value::Flag(true),
-            2 => Value::Text(reader.text()?.to_owned()),
-            more => {
-                let mut list = Vec::new();
-                for _ in 3..more {
-                    list.push(reader.text()?.to_owned());
-                }
-                Value::List(list)
+        let tag = reader.number()?;
+        let word = u32::try_from(tag / KINDS).ok()?;
+        let wanted = wanted(word);
+        let owned = |text: &str| {
+            if wanted {
+                text.to_owned()
+            } else {
+                String::new()
             }
         };
-        attributes.insert(name.to_string(), value);
+        let kept = match tag % KINDS {
+            FALSE => Kept::Value(Value::Flag(false)),
+            TRUE => Kept::Value(Value::Flag(true)),
+            TEXT => {
+                let text = reader.text()?;
+                last = Some(text);
+                Kept::Value(Value::Text(owned(text)))
+            }
+            AGAIN => Kept::Value(Value::Text(owned(last?))),
+            LIST => {
+                let mut list = Vec::new();
+                for _ in 0..reader.number()? {
+                    list.push(owned(reader.text()?));
+                }
+                Kept::Value(Value::List(list))
+            }
+            HIDDEN => Kept::Digest(reader.take(DIGEST)?.try_into().ok()?),
+            _ => return None,
+        };
+        if wanted {
+            attributes.insert(words.word(word)?.to_string(), kept);
+        }
     }
-    Some(TargetObject {
+    Some(Object {
         id,
         class,
         mark,
@@ -119,8 +173,10 @@ pub(super) fn unpack(packed: &[u8], words: &Words) -> Option<TargetObject> {
     })
 }
 
-fn read_head(reader: &mut Reader<'_>, words: &Words) -> Option<(Class, Option<Mark>)> {
-    let class = *CLASSES.get(reader.number()?)?;
+/// Class, all bits, mark.
+fn read_head(reader: &mut Reader<'_>, words: &Words) -> Option<(Class, usize, Option<Mark>)> {
+    let bits = reader.number()?;
+    let class = *CLASSES.get(bits & 3)?;
     let mark = match reader.number()? {
         0 => None,
         owner => Some(Mark {
@@ -128,7 +184,7 @@ fn read_head(reader: &mut Reader<'_>, words: &Words) -> Option<(Class, Option<Ma
             anchor: reader.anchor()?,
         }),
     };
-    Some((class, mark))
+    Some((class, bits, mark))
 }
 
 /// An id that is a printed GUID takes 17 bytes.

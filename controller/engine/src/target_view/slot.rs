@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Incoming, State, TargetView, Touched};
+use super::{Incoming, Kept, Object, State, TargetView, Touched};
 use crate::{
     entry::Class,
     operation::{Change, Member, Operation},
     overlay::{Held, Slot},
-    target::{Changes, Standing, TargetId, TargetObject, Value, Values},
+    target::{Changes, TargetId, Value, Values},
 };
 
 impl TargetView {
@@ -71,7 +71,7 @@ impl TargetView {
         }
     }
 
-    pub(super) fn edit_live(&mut self, id: &TargetId, change: impl FnOnce(&mut TargetObject)) {
+    pub(super) fn edit_live(&mut self, id: &TargetId, change: impl FnOnce(&mut Object)) {
         self.edit(id, |object, state| {
             if *state == State::Live {
                 change(object);
@@ -80,7 +80,7 @@ impl TargetView {
     }
 
     /// Changes the object itself.
-    fn edit(&mut self, id: &TargetId, change: impl FnOnce(&mut TargetObject, &mut State)) {
+    fn edit(&mut self, id: &TargetId, change: impl FnOnce(&mut Object, &mut State)) {
         let handle = self.number(id);
         let (Some(mut object), mut state) = (self.object(handle), self.state(handle)) else {
             return;
@@ -121,7 +121,12 @@ pub(crate) fn written(
         );
         let slots = changes.into_iter();
         slots
-            .map(|(name, value)| (Slot::Attribute(name), Held::Value(normal(value))))
+            .map(|(name, value)| {
+                (
+                    Slot::Attribute(name),
+                    Held::Value(normal(value).map(Kept::Value)),
+                )
+            })
             .collect::<Vec<_>>()
     };
     let user = operation.class == Class::User;
@@ -159,7 +164,7 @@ pub(crate) fn written(
 }
 
 /// In which slots two states of one object differ, as far as both are known.
-pub(super) fn differing(old: &TargetObject, new: &TargetObject) -> Vec<Slot> {
+pub(super) fn differing(old: &Object, new: &Object) -> Vec<Slot> {
     let names: BTreeSet<&String> = (old.attributes.keys())
         .chain(new.attributes.keys())
         .collect();
@@ -179,21 +184,7 @@ pub(super) fn differing(old: &TargetObject, new: &TargetObject) -> Vec<Slot> {
     slots
 }
 
-impl TargetObject {
-    /// An object of which nothing else is known.
-    pub(super) fn blank(class: Class, id: TargetId) -> Self {
-        Self {
-            id,
-            class,
-            mark: None,
-            immutable_id: None,
-            attributes: Values::new(),
-            manager: None,
-            members: None,
-            standing: Standing::default(),
-        }
-    }
-
+impl Object {
     pub(super) fn touched(&self, slot: Slot, before: Held) -> Option<Touched> {
         Some(Touched {
             mark: self.mark.clone()?,

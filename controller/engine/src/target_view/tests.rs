@@ -14,8 +14,13 @@ fn id(text: &str) -> TargetId {
     TargetId(text.into())
 }
 
+/// So long that only its digest is kept.
 fn text(value: &str) -> Value {
-    Value::Text(value.to_owned())
+    Value::Text(format!("{value}, two flights up"))
+}
+
+fn kept(value: &str) -> Kept {
+    Kept::Value(text(value))
 }
 
 fn object(class: Class, name: &str) -> TargetObject {
@@ -27,7 +32,11 @@ fn object(class: Class, name: &str) -> TargetObject {
         mark: Some(mark),
         attributes: Values::from([("city".to_owned(), text("Bonn"))]),
         members: (class == Class::Group).then(|| vec![id("u")]),
-        ..TargetObject::blank(class, id(name))
+        id: id(name),
+        class,
+        immutable_id: None,
+        manager: None,
+        standing: Standing::default(),
     }
 }
 
@@ -69,7 +78,7 @@ fn removed(restorable: bool) -> Observation {
     }])
 }
 
-fn held(view: &TargetView) -> Option<Value> {
+fn held(view: &TargetView) -> Option<Kept> {
     view.get(&id("u"))?.attributes.get("city").cloned()
 }
 
@@ -99,8 +108,8 @@ fn a_delta_changes_what_it_names_and_a_repetition_changes_nothing() {
     for _ in 0..2 {
         deltas(&mut view, events.clone(), 1);
         let user = view.get(&id("u")).unwrap();
-        assert_eq!(held(&view), Some(text("Bonn")));
-        assert_eq!(user.attributes.get("title"), Some(&text("Dr.")));
+        assert_eq!(held(&view), Some(kept("Bonn")));
+        assert_eq!(user.attributes.get("title"), Some(&kept("Dr.")));
         assert_eq!(user.manager, Some(id("m")));
         let group = view.get(&id("g")).unwrap();
         assert_eq!(group.members, Some(vec![id("v"), id("w")]));
@@ -124,7 +133,7 @@ fn a_delta_without_its_end_changes_neither_the_view_nor_the_cursor() {
     let mut view = view();
     view.observe(Observation::Begin { complete: false }, at(1));
     view.observe(city(Some("Köln")), at(1));
-    assert_eq!(held(&view), Some(text("Bonn")));
+    assert_eq!(held(&view), Some(kept("Bonn")));
     assert_eq!(view.cursor(), Some(&Cursor(vec![1])));
     deltas(&mut view, vec![city(None)], 2);
     assert_eq!(held(&view), None);
@@ -138,7 +147,7 @@ fn a_removed_object_waits_among_the_deleted_until_it_returns_or_is_purged() {
     assert!(view.get(&id("u")).is_none());
     assert_eq!(view.deleted().count(), 1);
     deltas(&mut view, vec![city(Some("Köln"))], 2);
-    assert_eq!(held(&view), Some(text("Köln")));
+    assert_eq!(held(&view), Some(kept("Köln")));
     assert!(view.get(&id("u")).unwrap().mark.is_some());
     for restorable in [true, false] {
         deltas(&mut view, vec![removed(restorable)], 3);
@@ -195,7 +204,7 @@ fn after_our_write_a_delta_tells_stale_values_from_those_of_others() {
             };
             deltas(&mut view, events, *minute);
         }
-        assert_eq!(held(&view), Some(text(expected)), "{said:?}");
+        assert_eq!(held(&view), Some(kept(expected)), "{said:?}");
     }
 }
 
@@ -219,7 +228,7 @@ fn a_stale_delta_neither_brings_back_what_we_deleted_nor_removes_what_we_restore
     };
     view.confirm(&change(restore), id("u"), None, &none, "", at(4));
     deltas(&mut view, vec![removed(true)], 5);
-    assert_eq!(held(&view), Some(text("Bonn")));
+    assert_eq!(held(&view), Some(kept("Bonn")));
 }
 
 #[test]
@@ -233,11 +242,56 @@ fn a_complete_read_is_overruled_by_our_writes_for_ten_minutes_and_tells_what_oth
         view.observe(Observation::End { cursor: None }, at(minute));
     };
     read(&mut view, 10);
-    assert_eq!(held(&view), Some(text("Köln")));
+    assert_eq!(held(&view), Some(kept("Köln")));
     let gone: Vec<Slot> = view.touched().into_iter().map(|it| it.slot).collect();
     assert_eq!(gone, [Slot::Live]);
     read(&mut view, 11);
-    assert_eq!(held(&view), Some(text("Bonn")));
+    assert_eq!(held(&view), Some(kept("Bonn")));
     let changed: Vec<Slot> = view.touched().into_iter().map(|it| it.slot).collect();
     assert_eq!(changed, [Slot::Attribute("city".to_owned())]);
+}
+
+fn with_street(street: &str) -> TargetObject {
+    let mut user = object(Class::User, "u");
+    user.attributes.insert("street".to_owned(), text(street));
+    user
+}
+
+fn read(view: &mut TargetView, objects: Vec<TargetObject>, minute: i64) {
+    view.observe(Observation::Begin { complete: true }, at(minute));
+    view.observe(Observation::Batch(objects), at(minute));
+    view.observe(Observation::End { cursor: None }, at(minute));
+}
+
+#[test]
+fn a_value_in_a_record_is_a_digest_that_tells_it_from_any_other() {
+    let mut view = view();
+    read(&mut view, vec![with_street("Long Lane")], 1);
+    let object = view.get(&id("u")).unwrap();
+    assert!(matches!(object.attributes["street"], Kept::Digest(_)));
+    let packed = |view: &TargetView| view.packed.get(0).to_vec();
+    let before = packed(&view);
+    assert!(before.len() < 60, "{} bytes", before.len());
+    view.touched();
+    read(&mut view, vec![with_street("Long Lane")], 2);
+    assert_eq!((packed(&view), view.touched()), (before, Vec::new()));
+    read(&mut view, vec![with_street("Long Line")], 3);
+    let slots: Vec<Slot> = view.touched().into_iter().map(|it| it.slot).collect();
+    assert_eq!(slots, [Slot::Attribute("street".to_owned())]);
+}
+
+#[test]
+fn values_that_someone_needs_are_read_anew_where_only_digests_were_kept() {
+    let mut view = view();
+    assert!(view.complete());
+    view.keep_values();
+    assert!(!view.complete() && view.cursor().is_none());
+    read(&mut view, vec![with_street("Long Lane")], 1);
+    let object = view.get(&id("u")).unwrap();
+    assert_eq!(
+        object.attributes["street"].value(),
+        Some(&text("Long Lane"))
+    );
+    view.keep_values();
+    assert!(view.complete());
 }

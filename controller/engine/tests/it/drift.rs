@@ -3,9 +3,10 @@
 use plumbline_engine::{
     configuration::Adopt,
     drift::DriftPolicy,
-    entry::Class,
+    entry::{Attributes, Class},
     operation::ChangeKind,
     plan::Plan,
+    record::Resumed,
     target::{TargetId, TargetObject, Value},
 };
 
@@ -193,4 +194,51 @@ fn a_difference_that_was_there_at_the_first_look_is_the_sources() {
     world.objects = vec![ours(1, "ada@x.test")];
     let plan = world.plan(0);
     assert_eq!((plan.operations.len(), plan.drift.len()), (1, 0));
+}
+
+/// The city of the first person, in the directory or at the target.
+fn move_to(world: &mut World, city: &str, at_target: bool) {
+    if at_target {
+        let attributes = &mut world.objects[0].attributes;
+        attributes.insert("city".to_owned(), text(city));
+        return;
+    }
+    let entry = &mut world.entries[1];
+    let others = entry.attributes.iter().filter(|(name, _)| *name != "l");
+    let mut attributes: Attributes = others
+        .map(|(name, values)| (name, values.to_vec()))
+        .collect();
+    attributes.add("l", vec![city.as_bytes().to_vec()]);
+    entry.attributes = attributes;
+}
+
+#[test]
+fn what_was_being_sent_when_the_process_was_killed_is_no_drift() {
+    let mut world = world(DriftPolicy::Report);
+    move_to(&mut world, "Mainz", false);
+    let plan = world.plan(20);
+    assert_eq!(plan.operations.len(), 1);
+    world.engine.sending(&plan.operations);
+    let (mut resumed, memory) = (Resumed::default(), world.engine.memory().clone());
+    let mut taken = Ok(());
+    let given = world.engine.keep(&mut |key, bytes| {
+        if let (Some(bytes), Ok(())) = (bytes, taken) {
+            taken = resumed.take(key, bytes);
+        }
+    });
+    assert_eq!((given, taken), (true, Ok(())));
+    let mut settings = configuration(Adopt::Report);
+    settings.drift = DriftPolicy::Report;
+    world.engine = resumed.engine(settings, memory);
+    // It had arrived, and nobody noted that.
+    move_to(&mut world, "Mainz", true);
+    assert!(world.plan(40).is_empty());
+    // So a change of the source that brings the old value back is sent.
+    move_to(&mut world, "Bonn", false);
+    let plan = world.plan(60);
+    assert_eq!(
+        (plan.operations.len(), plan.drift.len()),
+        (1, 0),
+        "{plan:?}"
+    );
 }

@@ -9,6 +9,7 @@ use plumbline_engine::{
     dn::Written,
     engine::Engine,
     entry::{Class, Entry, EntryKind, ServerType},
+    explain::Question,
     memory::Memory,
     operation::{Change, Member, Operation},
     plan::Plan,
@@ -263,6 +264,39 @@ fn one_person_in_both_forests_is_one_account_and_each_value_comes_from_the_first
     forests.cycle();
     assert_eq!(forests.text(0, "city"), None);
     assert!(forests.cycle().is_empty(), "a second cycle writes nothing");
+}
+
+#[test]
+fn of_each_value_it_is_told_whose_it_is() {
+    let a = person(1, "ada@x.test", &[("cn", "Ada of A")]);
+    let b = person(2, "ada@x.test", &[("cn", "Ada of B"), ("l", "Berlin")]);
+    let mut forests = Forests::new(vec![a], vec![b]);
+    let plan = forests.cycle();
+    // By the address that both have, by the entry that names the account, by the other one.
+    let questions = ["ada@x.test".to_owned()]
+        .into_iter()
+        .chain([1, 2].map(|id| anchor(id).immutable_id()));
+    for question in questions {
+        let all = forests.engine.explain(&Question::new(&question), &plan);
+        let [told] = all.as_slice() else {
+            panic!("{question}: {all:#?}");
+        };
+        assert_eq!(told.operations, plan.operations, "{question}");
+        let own = told.entry.as_ref().unwrap().connector.as_str();
+        let [other] = told.joined.as_slice() else {
+            panic!("{question}: {:?}", told.joined);
+        };
+        assert_ne!(other.entry.connector, own);
+        assert!(other.takes_part);
+        let from = |name: &str| {
+            let one = told.attributes.iter().find(|one| one.name == name).unwrap();
+            let values = one.sources.iter().flat_map(|source| &source.values);
+            let values: Vec<&str> = values.map(|value| str::from_utf8(value).unwrap()).collect();
+            (one.connector.clone().unwrap(), values.join(" "))
+        };
+        assert_eq!(from("displayName"), ("a".to_owned(), "Ada of A".to_owned()));
+        assert_eq!(from("city"), ("b".to_owned(), "Berlin".to_owned()));
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
     folder_run::FolderRun,
     manifest::Manifests,
     problem::Problem,
-    state::StateFolder,
+    store::Store,
     world::Key,
 };
 
@@ -74,7 +74,7 @@ fn offline(
     file: &Path,
     question: Option<&Question>,
 ) -> anyhow::Result<Results> {
-    let state = StateFolder::read_only(state);
+    let state = Store::read_only(state);
     let syncs = &manifests.world.syncs;
     let mut results = BTreeMap::new();
     for (key, sync) in syncs {

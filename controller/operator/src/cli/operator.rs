@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     host::kubernetes::{self, Kubernetes},
     runtime::Runtime,
-    state::StateFolder,
+    store::Store,
     telemetry::{
         listener::{Readiness, serve},
         logs::{self, Format},
@@ -83,7 +83,7 @@ pub(super) fn run(args: OperatorArgs) -> anyhow::Result<ExitCode> {
         let mut listener = tokio::spawn(serve(listen, metrics.clone(), readiness, stop.clone()));
         let context = Context::new(
             Arc::new(Kubernetes::new(client, &identity)),
-            StateFolder::new(state),
+            Store::new(state),
             metrics.clone(),
             Arc::new(TargetRequests(metrics)),
             None,

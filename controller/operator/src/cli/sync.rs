@@ -13,6 +13,7 @@ use crate::{
     folder_run::FolderRun,
     host::Notice,
     output::{progress::Progress, resources::resources},
+    store::Store,
     telemetry::logs::{self, Format},
     world_file::Recorder,
 };
@@ -57,6 +58,7 @@ pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
     block_on(async move {
         let stop = CancellationToken::new();
         let secrets = secrets.secrets;
+        let state = Store::new(state);
         let run = FolderRun::start(manifests, secrets, state, None, record, stop.clone());
         let host = run.host.clone();
         let follow = async {

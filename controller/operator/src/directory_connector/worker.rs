@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 use plumbline_crds::{DirectoryConnector, DirectoryCounts};
-use plumbline_directory::{DirectorySource, FeedKind, ServerFacts};
+use plumbline_directory::{DirectorySource, ServerFacts};
 use plumbline_engine::{
     anchor::Anchor,
     engine::{Engine, Findings},
@@ -104,7 +104,6 @@ impl Connector {
             engines: connector.engines.clone(),
             kick: connector.kick.clone(),
             held: None,
-            compared: None,
         };
         tokio::spawn(worker.run(specification).instrument(info_span!(
             "connector",
@@ -122,8 +121,6 @@ struct Worker {
     engines: Arc<Mutex<BTreeMap<Key, SharedEngine>>>,
     kick: Arc<Notify>,
     held: Option<Held>,
-    /// When everything was last read.
-    compared: Option<Instant>,
 }
 
 /// The connection in use.
@@ -287,45 +284,38 @@ impl Worker {
             record.request(&self.key, &request);
         }
         let verify: Duration = connector.spec.changes.verify.into();
-        let cursor = common_cursor(engines, name);
-        let due = cursor.is_some() && self.compared.is_some_and(|at| at.elapsed() >= verify);
-        let start = match &cursor {
-            Some(cursor) => Start::After(cursor),
-            None if self.compared.is_some() && !self.has_feed() => Start::Complete(Cause::NoFeed),
-            None => Start::Complete(Cause::First),
-        };
-        let mut complete = false;
-        let mut deliver = |event: Import| {
-            if let Import::Begin { extent, .. } = &event {
-                complete |= matches!(extent, Extent::Complete(_));
+        let places = places(engines, name);
+        if let Some(places) = &places {
+            // Who is told of a change again is none the worse, so that in the end all stand at the last place.
+            let mut told = Vec::new();
+            for (cursor, own) in places {
+                told.extend(own.iter().cloned());
+                let mut deliver = |event: Import| self.deliver(&told, event);
+                let read = source.read(&request, Start::After(cursor), &mut deliver);
+                read.await.map_err(|error| Problem::of(&error))?;
             }
-            self.deliver(engines, event);
-        };
-        source
-            .read(&request, start, &mut deliver)
-            .await
-            .map_err(|error| Problem::of(&error))?;
-        self.settle(source, &request, engines).await?;
-        // After what the feed tells: what it has not told by now it has missed.
-        if due && !complete {
+        } else {
+            let cause = oldest_read(engines, name).map_or(Cause::First, |_| Cause::NoFeed);
             let mut deliver = |event: Import| self.deliver(engines, event);
-            source
-                .read(&request, Start::Complete(Cause::Verify), &mut deliver)
-                .await
-                .map_err(|error| Problem::of(&error))?;
+            let read = source.read(&request, Start::Complete(cause), &mut deliver);
+            read.await.map_err(|error| Problem::of(&error))?;
+        }
+        self.settle(source, &request, engines).await?;
+        let age = oldest_read(engines, name).map(|at| Timestamp::now().duration_since(at));
+        let due = age.is_none_or(|age| Duration::try_from(age).is_ok_and(|age| age >= verify));
+        // After what the feed tells: what it has not told by now it has missed.
+        if places.is_some() && due {
+            let mut deliver = |event: Import| self.deliver(engines, event);
+            let read = source.read(&request, Start::Complete(Cause::Verify), &mut deliver);
+            read.await.map_err(|error| Problem::of(&error))?;
             self.settle(source, &request, engines).await?;
             self.compared_all(engines);
-        }
-        // A cursor that was kept from an earlier process: what it was compared with then still counts.
-        if complete || self.compared.is_none() {
-            self.compared = Some(Instant::now());
         }
         Ok(())
     }
 
     /// Tells what a complete comparison found. Every engine has read the same, so one speaks for all.
-    fn compared_all(&mut self, engines: &[SharedEngine]) {
-        self.compared = Some(Instant::now());
+    fn compared_all(&self, engines: &[SharedEngine]) {
         let Some(engine) = engines.first() else {
             return;
         };
@@ -338,12 +328,6 @@ impl Worker {
         self.state.send_modify(|state| state.verified = verified);
     }
 
-    fn has_feed(&self) -> bool {
-        let state = self.state.borrow();
-        let feed = state.facts.as_ref().map(|facts| facts.feed.kind);
-        feed.is_some_and(|kind| kind != FeedKind::FullRead)
-    }
-
     fn deliver(&self, engines: &[SharedEngine], event: Import) {
         if let Some(record) = &self.context.record {
             record.import(&self.key, &event);
@@ -354,6 +338,13 @@ impl Worker {
         } = &event
         {
             self.context.metrics.listing(&self.key, *cause);
+        }
+        if let Import::Begin {
+            extent: Extent::Complete(cause),
+            ..
+        } = &event
+        {
+            info!(?cause, "everything is read");
         }
         for engine in engines {
             lock(engine).import(&self.key.name, event.clone());
@@ -398,15 +389,24 @@ impl Worker {
     }
 }
 
-/// Where every engine stands. One that has not read yet, or stands elsewhere, makes everybody read everything.
-fn common_cursor(engines: &[SharedEngine], connector: &str) -> Option<Cursor> {
-    let mut cursors = engines
-        .iter()
-        .map(|engine| lock(engine).cursor(connector).cloned());
-    let first = cursors.next()??;
-    cursors
-        .all(|other| other.as_ref() == Some(&first))
-        .then_some(first)
+/// When everything was last read, of the engine for which that is longest ago; `None` if one never has.
+fn oldest_read(engines: &[SharedEngine], connector: &str) -> Option<Timestamp> {
+    let read_at = engines.iter().map(|engine| lock(engine).read_at(connector));
+    read_at.min().flatten()
+}
+
+/// Where the engines stand, and who stands there; after a restart that need not be one place. `None` if one has not read yet, or there is
+/// no feed: then everybody reads everything.
+fn places(engines: &[SharedEngine], connector: &str) -> Option<Vec<(Cursor, Vec<SharedEngine>)>> {
+    let mut places: Vec<(Cursor, Vec<SharedEngine>)> = Vec::new();
+    for engine in engines {
+        let cursor = lock(engine).cursor(connector).cloned()?;
+        match places.iter_mut().find(|(known, _)| *known == cursor) {
+            Some((_, own)) => own.push(engine.clone()),
+            None => places.push((cursor, vec![engine.clone()])),
+        }
+    }
+    Some(places)
 }
 
 fn counted(entries: &BTreeMap<EntryKind, usize>) -> DirectoryCounts {

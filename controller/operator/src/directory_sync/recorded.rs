@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     problem::Problem,
-    state::StateFolder,
+    store::Store,
     world::{Key, World},
     world_file::{Recorded, WorldError, replay},
 };
@@ -48,7 +48,7 @@ pub fn plan(
     world: &World,
     key: &Key,
     sync: &Arc<DirectorySync>,
-    state: &StateFolder,
+    store: &Store,
     file: &Path,
     question: Option<&Question>,
 ) -> Result<Result<Report, Problem>, WorldError> {
@@ -59,7 +59,7 @@ pub fn plan(
             ..Report::default()
         }));
     }
-    let (mut engine, at) = match replayed(world, key, sync, state, file)? {
+    let (mut engine, at) = match replayed(world, key, sync, store, file)? {
         Ok(replayed) => replayed,
         Err(problem) => return Ok(Err(problem)),
     };
@@ -81,7 +81,7 @@ pub fn replayed(
     world: &World,
     key: &Key,
     sync: &Arc<DirectorySync>,
-    state: &StateFolder,
+    store: &Store,
     file: &Path,
 ) -> Result<Result<(Engine, Timestamp), Problem>, WorldError> {
     let known = look(key, file)?;
@@ -94,7 +94,8 @@ pub fn replayed(
             return lacks("no complete read of the tenant by this DirectorySync".to_owned());
         }
         let configuration = validate(&parts, &known.servers, GraphTarget::CAPABILITIES)?;
-        let engine = Engine::new(configuration, state.load(key, &parts.scopes));
+        let mut engine = Engine::new(configuration, store.memory(key, &parts.scopes));
+        engine.keep_target_values();
         for name in parts.connectors.keys() {
             let asked = known.asked.get(name).cloned().unwrap_or_default();
             let wanted = engine.read_request(name).attributes;

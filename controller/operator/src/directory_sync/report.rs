@@ -53,6 +53,8 @@ pub struct Report {
     /// Operations that could not be finished and come again with the next cycle.
     pub pending: usize,
     pub scopes: BTreeMap<String, ScopeReport>,
+    /// Why what was read is not kept for the next start.
+    pub unkept: Option<Problem>,
     /// Concluded cycles since the worker started.
     pub cycles: u64,
     pub last_sync: Option<Timestamp>,

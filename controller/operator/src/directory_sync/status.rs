@@ -104,7 +104,8 @@ fn concluded(mode: Mode, report: &Report, plan: &Plan) -> Standing {
     };
     if mode == Mode::Plan {
         let n = plan.operations.len();
-        return Standing::Ready(
+        return ready(
+            report,
             Reason::Planned,
             format!("{n} operations are planned and none is sent in mode Plan{quarantined}"),
         );
@@ -116,10 +117,25 @@ fn concluded(mode: Mode, report: &Report, plan: &Plan) -> Standing {
         );
         return Standing::Failing(Problem::new(Reason::ProgressingWithRetry, message));
     }
-    Standing::Ready(
+    ready(
+        report,
         Reason::Succeeded,
         format!("the tenant is as desired{quarantined}"),
     )
+}
+
+/// All is well, but perhaps the next start will take longer.
+fn ready(report: &Report, reason: Reason, message: String) -> Standing {
+    match &report.unkept {
+        None => Standing::Ready(reason, message),
+        Some(problem) => Standing::Ready(
+            problem.reason,
+            format!(
+                "{message}; a restart would read everything, because {}",
+                problem.message
+            ),
+        ),
+    }
 }
 
 fn counts(plan: &Plan) -> SyncCounts {

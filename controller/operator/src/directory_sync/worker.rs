@@ -8,14 +8,15 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::FutureExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use plumbline_cloud::GraphTarget;
 use plumbline_crds::Mode;
 use plumbline_engine::{
+    configuration::Configuration,
     engine::Engine,
     entry::ServerType,
     operation::Outcome,
@@ -41,11 +42,12 @@ use crate::{
     },
     permit::RunPermit,
     problem::Problem,
+    store::Origin,
     world::Key,
 };
 
 /// How long deltas are trusted before the target is read completely again.
-const VERIFY: Duration = Duration::from_secs(24 * 3600);
+const VERIFY: SignedDuration = SignedDuration::from_hours(24);
 /// How long to wait after a failure before trying again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -91,7 +93,6 @@ impl Sync {
             report: sender,
             engine: None,
             target: None,
-            verified: None,
         };
         Self {
             input,
@@ -108,8 +109,6 @@ struct Worker {
     engine: Option<SharedEngine>,
     /// Our view of the tenant, and the connection it was made over.
     target: Option<(Arc<GraphTarget>, GraphTarget)>,
-    /// When the target was last read completely.
-    verified: Option<Instant>,
 }
 
 impl Worker {
@@ -187,10 +186,12 @@ impl Worker {
             if input.mode == Mode::Apply && !plan.operations.is_empty() {
                 // Not dropped on cancellation: the permit ends it, and what was sent is recorded.
                 lock(&engine).sending(&plan.operations);
-                self.context.state.save(&self.key, lock(&engine).memory());
-                self.apply(&engine, &plan, &permit).await?;
+                self.save(&parts, &engine).await;
+                let applied = self.apply(&engine, &plan, &permit).await;
+                lock(&engine).sent();
+                applied?;
             }
-            self.context.state.save(&self.key, lock(&engine).memory());
+            self.save(&parts, &engine).await;
             if input.cancel.is_cancelled() {
                 return Ok(());
             }
@@ -222,8 +223,11 @@ impl Worker {
             lock(engine).configure(configuration);
             engine.clone()
         } else {
-            let memory = self.context.state.load(&self.key, &parts.specs.scopes);
-            Arc::new(Mutex::new(Engine::new(configuration, memory)))
+            let mut engine = self.resume(parts, configuration).await?;
+            if self.context.question.is_some() {
+                engine.keep_target_values();
+            }
+            Arc::new(Mutex::new(engine))
         };
         self.engine = Some(engine.clone());
         let mut seen = BTreeMap::new();
@@ -235,6 +239,44 @@ impl Worker {
             connector.kick();
         }
         Ok((engine, seen))
+    }
+
+    /// The engine, going on from what is kept; a recording begins with complete reads.
+    async fn resume(&self, parts: &Parts, configuration: Configuration) -> Result<Engine, Problem> {
+        if self.context.record.is_some() {
+            let memory = self.context.store.memory(&self.key, &parts.specs.scopes);
+            return Ok(Engine::new(configuration, memory));
+        }
+        let (store, key) = (self.context.store.clone(), self.key.clone());
+        let specs = parts.specs.clone();
+        let resumed = tokio::task::spawn_blocking(move || {
+            let origin = Origin {
+                key: &key,
+                parts: &specs,
+            };
+            store.resume(&origin, configuration)
+        });
+        resumed
+            .await
+            .map_err(|error| Problem::new(Reason::StateNotKept, error.to_string()))
+    }
+
+    /// Keeps what there is to keep, and notes why if that was not possible.
+    async fn save(&self, parts: &Parts, engine: &SharedEngine) {
+        let (store, key, engine) = (self.context.store.clone(), self.key.clone(), engine.clone());
+        let specs = parts.specs.clone();
+        let saved = tokio::task::spawn_blocking(move || {
+            let origin = Origin {
+                key: &key,
+                parts: &specs,
+            };
+            store.save(&origin, &engine)
+        });
+        let unkept = match saved.await {
+            Ok(saved) => saved.err(),
+            Err(error) => Some(Problem::new(Reason::StateNotKept, error.to_string())),
+        };
+        self.report.send_modify(|report| report.unkept = unkept);
     }
 
     /// Reads the target and computes the plan.
@@ -268,13 +310,22 @@ impl Worker {
         let target = match &mut self.target {
             Some((used, target)) if Arc::ptr_eq(used, &connection) => target,
             slot => {
-                let sibling = connection.sibling();
+                let mut sibling = connection.sibling();
+                let engine = lock(engine);
+                // Another connection begins with a complete read; another process need not.
+                if slot.is_none() && engine.target_cursor().is_some() {
+                    let owner = &engine.target_read().owner;
+                    sibling.recall(owner, engine.known(), Timestamp::now());
+                }
                 &mut slot.insert((connection, sibling)).1
             }
         };
         let (request, cursor) = {
             let engine = lock(engine);
-            let due = self.verified.is_none_or(|at| at.elapsed() >= VERIFY);
+            let age = engine
+                .target_read_at()
+                .map(|at| Timestamp::now().duration_since(at));
+            let due = age.is_none_or(|age| age >= VERIFY);
             let cursor = engine.target_cursor().filter(|_| !due).cloned();
             (engine.target_read(), cursor)
         };
@@ -293,7 +344,6 @@ impl Worker {
             .await;
         if whole && result.is_ok() {
             info!(cursor = cursor.is_some(), "the tenant was read completely");
-            self.verified = Some(Instant::now());
         }
         if let Err(error) = result {
             parts.tenant.kick();

@@ -28,6 +28,12 @@ pub fn json(sync: &Key, explanation: &Explanation) -> Value {
             "dn": entry.dn,
             "alternate": entry.alternate.as_ref().map(ToString::to_string),
         })),
+        "joined": explanation.joined.iter().map(|other| json!({
+            "connector": other.entry.connector,
+            "dn": other.entry.dn,
+            "anchor": other.entry.anchor.as_ref().map(ToString::to_string),
+            "takesPart": other.takes_part,
+        })).collect::<Vec<_>>(),
         "participation": participation(&explanation.participation),
         "scopes": explanation.scopes.iter().map(|ruling| {
             let mut value = verdict(&ruling.verdict);
@@ -36,7 +42,7 @@ pub fn json(sync: &Key, explanation: &Explanation) -> Value {
         }).collect::<Vec<_>>(),
         "attributes": explanation.attributes.iter().map(attribute).collect::<Vec<_>>(),
         "manager": explanation.manager.as_ref().map(|manager| json!({
-            "attribute": manager.attribute,
+            "attributes": manager.attributes,
             "named": manager.named.iter().map(peer).collect::<Vec<_>>(),
             "held": manager.held,
         })),
@@ -164,6 +170,7 @@ fn source(source: &Source) -> Value {
 fn attribute(attribute: &Attribute) -> Value {
     let mut text = json!({
         "name": attribute.name,
+        "connector": attribute.connector,
         "expression": attribute.expression,
         "origin": attribute.origin.as_str(),
         "sources": attribute.sources.iter().map(source).collect::<Vec<_>>(),

@@ -1,6 +1,8 @@
 //! What someone changes at the tenant is found within one interval, by delta query, and put back or only told.
 
-use plumbline::{directory_sync::Report, folder_run::FolderRun, manifest, world::Kind};
+use plumbline::{
+    directory_sync::Report, folder_run::FolderRun, manifest, store::Store, world::Kind,
+};
 use plumbline_lab::company::{Company, Dialect, ObjectId};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +26,14 @@ impl Run {
         assert!(faults.is_empty());
         let stop = CancellationToken::new();
         let secrets = Some(lab.path("secrets"));
-        let folder = FolderRun::start(manifests, secrets, None, None, None, stop.clone());
+        let folder = FolderRun::start(
+            manifests,
+            secrets,
+            Store::new(None),
+            None,
+            None,
+            stop.clone(),
+        );
         let run = Self { lab, folder, stop };
         let in_step = |report: &Report| {
             let plan = report.plan.as_ref();

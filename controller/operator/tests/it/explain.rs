@@ -13,7 +13,7 @@ use plumbline::{
     directory_sync::{Report, recorded},
     folder_run::FolderRun,
     output::{explain, explain_json},
-    state::StateFolder,
+    store::Store,
     world_file::Recorder,
 };
 use plumbline_engine::{
@@ -65,7 +65,7 @@ impl Recorded {
         let run = FolderRun::start(
             Lab::manifests(&resources),
             Some(recorded.lab.secrets()),
-            Some(state),
+            Store::new(Some(state)),
             None,
             Some(recorder),
             stop.clone(),
@@ -129,7 +129,7 @@ impl Recorded {
     fn told(&self, of_scope: Value, object: &str) -> Said {
         let manifests = Lab::manifests(&self.resources(of_scope, json!({})));
         let (key, sync) = manifests.world.syncs.first_key_value().unwrap();
-        let (state, file) = (StateFolder::default(), self.path("world.jsonl"));
+        let (state, file) = (Store::new(None), self.path("world.jsonl"));
         let question = Question::new(object);
         let report = recorded::plan(&manifests.world, key, sync, &state, &file, Some(&question));
         let explanations = report.unwrap().unwrap().explanations;
@@ -373,8 +373,8 @@ async fn each_cause_of_being_in_or_out_is_told() {
     }
     // The state of the sync that ran knows since when.
     let state = recorded.path("state");
-    let files = || fs::read(state.join("default.all.json")).unwrap();
-    let before = files();
+    let kept = || fs::read(state.join("plumbline.db")).unwrap();
+    let before = kept();
     let known = recorded.explain(
         "dsync/all",
         "p6@corp.example.com",
@@ -392,7 +392,7 @@ async fn each_cause_of_being_in_or_out_is_told() {
         since(&known),
         since(&gone)
     );
-    assert_eq!(files(), before, "the state of another process is only read");
+    assert_eq!(kept(), before, "the state of another process is only read");
 
     let quarantined = |more: &[&str]| {
         let output = recorded.run(&[&["plan", "--output", "json"], more].concat());
@@ -523,7 +523,7 @@ async fn for_every_object_of_a_company_the_values_are_those_of_the_plan() {
     for of_sync in cases {
         let manifests = Lab::manifests(&recorded.resources(json!({}), of_sync));
         let (key, sync) = manifests.world.syncs.first_key_value().unwrap();
-        let state = StateFolder::default();
+        let state = Store::new(None);
         let replayed = recorded::replayed(
             &manifests.world,
             key,

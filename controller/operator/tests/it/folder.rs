@@ -12,7 +12,7 @@ use plumbline_lab::{
 };
 use serde_json::Value;
 
-const READER: &str = "cn=reader,dc=corp,dc=example,dc=com";
+pub(crate) const READER: &str = "cn=reader,dc=corp,dc=example,dc=com";
 
 pub(crate) struct Lab {
     pub(crate) directory: Directory,

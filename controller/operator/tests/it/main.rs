@@ -11,5 +11,6 @@ mod field;
 mod findings;
 mod folder;
 mod metrics;
+mod restart;
 mod tables;
 mod walls;

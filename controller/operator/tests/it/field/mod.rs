@@ -19,6 +19,7 @@ use plumbline::{
     host::{Host, folder::Folder},
     manifest::{self, Manifests},
     problem::Problem,
+    store::Store,
 };
 use plumbline_crds::Mode;
 use plumbline_engine::{operation::Operation, plan::Plan};
@@ -144,7 +145,7 @@ impl Lab {
         let run = FolderRun::start(
             manifests,
             Some(self.secrets()),
-            None,
+            Store::new(None),
             mode,
             None,
             stop.clone(),
