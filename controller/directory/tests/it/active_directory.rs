@@ -1,7 +1,7 @@
 //! The feeds of Active Directory against a domain that lives: on a real Samba, and on the embedded directory, which pages DirSync and
 //! fails over as Windows does. What a consumer holds at the end is what a fresh complete read brings; listings are counted by cause.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings};
 use plumbline_directory::{Bind, Detect, DirectorySource, FeedKind, Settings};
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::{
     company::{Company, SECURITY},
     consumer::Consumer,
-    proxy::Proxy,
+    follower::live_through,
     reading::assert_told,
     server::Server,
 };
@@ -99,48 +99,6 @@ pub(crate) async fn embedded_company(directory: &Directory, name: &str, seed: u6
     Company::found_domain(ldap, DOMAIN, name, seed).await
 }
 
-fn address(settings: &Settings) -> SocketAddr {
-    settings.servers[0]
-        .trim_start_matches("ldaps://")
-        .parse()
-        .unwrap()
-}
-
-/// Lives through 300 operations with disconnects, and gives what was listed.
-async fn follow(mut company: Company, direct: Settings) -> BTreeMap<Cause, usize> {
-    let target = address(&direct);
-    let proxy = Proxy::start(&target.ip().to_string(), target).await;
-    let mut settings = direct.clone();
-    settings.servers = vec![format!("ldaps://{}", proxy.address)];
-    settings.timeouts.answer = Duration::from_secs(5);
-    let mut source = DirectorySource::new(settings).unwrap();
-    let mut consumer = Consumer::new(&ATTRIBUTES);
-    consumer.catch_up(&mut source).await;
-    let mut failed = 0;
-    for operation in 0..300 {
-        company.live().await;
-        match company.random.below(12) {
-            0 => proxy.cut(),
-            1 => proxy.allow(company.random.below(9000)),
-            2 => proxy.allow(usize::MAX),
-            3..=5 => failed += usize::from(consumer.cycle(&mut source).await.is_err()),
-            _ => {}
-        }
-        if operation % 100 == 99 {
-            proxy.allow(usize::MAX);
-            consumer.catch_up(&mut source).await;
-            consumer.assert_current(direct.clone()).await;
-        }
-    }
-    assert!(failed > 3, "the disconnects hit only {failed} reads");
-    assert!(company.done.len() >= 11, "{:?}", company.done);
-    println!(
-        "listings {:?}, failed reads {failed}, {:?}",
-        consumer.listings, company.done
-    );
-    consumer.relisted()
-}
-
 #[tokio::test]
 async fn on_samba_dir_sync_loses_nothing_and_lists_only_what_containers_hide() {
     let server = Server::samba();
@@ -150,7 +108,10 @@ async fn on_samba_dir_sync_loses_nothing_and_lists_only_what_containers_hide() {
         detect: Detect::Only(FeedKind::DirSync),
         ..server.settings()
     };
-    assert_eq!(follow(company, settings).await, BTreeMap::new());
+    assert_eq!(
+        live_through(company, settings, &ATTRIBUTES).await,
+        BTreeMap::new()
+    );
 }
 
 #[tokio::test]
@@ -162,7 +123,10 @@ async fn on_samba_usn_changed_loses_nothing_and_lists_only_what_containers_hide(
         detect: Detect::Only(FeedKind::UsnChanged),
         ..server.settings()
     };
-    assert_eq!(follow(company, settings).await, BTreeMap::new());
+    assert_eq!(
+        live_through(company, settings, &ATTRIBUTES).await,
+        BTreeMap::new()
+    );
 }
 
 /// Three objects to a page, of the whole domain or of one unit.
@@ -174,7 +138,7 @@ async fn follow_pages(seed: u64, whole: bool) -> BTreeMap<Cause, usize> {
         settings.base_dn = company.base.clone();
     }
     settings.detect = Detect::Only(FeedKind::DirSync);
-    follow(company, settings).await
+    live_through(company, settings, &ATTRIBUTES).await
 }
 
 #[tokio::test]
@@ -193,7 +157,10 @@ async fn as_on_windows_usn_changed_loses_nothing() {
     let company = embedded_company(&directory, "corp", 5).await;
     settings.base_dn = company.base.clone();
     settings.detect = Detect::Only(FeedKind::UsnChanged);
-    assert_eq!(follow(company, settings).await, BTreeMap::new());
+    assert_eq!(
+        live_through(company, settings, &ATTRIBUTES).await,
+        BTreeMap::new()
+    );
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! A company in a directory, a consumer that follows it by one feed, and what both can be made to go through.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use plumbline_directory::{Detect, DirectorySource, FeedKind, Settings};
 use plumbline_engine::port::{Cause, Source as _};
 use tokio::time::timeout;
 
-use crate::{company::Company, consumer::Consumer, server::Server};
+use crate::{company::Company, consumer::Consumer, proxy::Proxy, server::Server};
 
 /// See the module.
 pub(crate) struct Follower {
@@ -106,4 +106,46 @@ impl Follower {
         let ghost = company.person("ghost", &base).await;
         company.delete(&ghost).await;
     }
+}
+
+/// A directory lives through 300 operations with disconnects, while what it has is read only from time to time. Gives what was listed
+/// beside what containers hide.
+pub(crate) async fn live_through(
+    mut company: Company,
+    direct: Settings,
+    attributes: &[&str],
+) -> BTreeMap<Cause, usize> {
+    let target: SocketAddr = (direct.servers[0].trim_start_matches("ldaps://"))
+        .parse()
+        .unwrap();
+    let proxy = Proxy::start(&target.ip().to_string(), target).await;
+    let mut settings = direct.clone();
+    settings.servers = vec![format!("ldaps://{}", proxy.address)];
+    settings.timeouts.answer = Duration::from_secs(5);
+    let mut source = DirectorySource::new(settings).unwrap();
+    let mut consumer = Consumer::new(attributes);
+    consumer.catch_up(&mut source).await;
+    let mut failed = 0;
+    for operation in 0..300 {
+        company.live().await;
+        match company.random.below(12) {
+            0 => proxy.cut(),
+            1 => proxy.allow(company.random.below(6000)),
+            2 => proxy.allow(usize::MAX),
+            3..=6 => failed += usize::from(consumer.cycle(&mut source).await.is_err()),
+            7 => {
+                // May be dropped at any time.
+                let _ = timeout(Duration::from_millis(20), source.changed()).await;
+            }
+            _ => {}
+        }
+        if operation % 100 == 99 {
+            proxy.allow(usize::MAX);
+            consumer.catch_up(&mut source).await;
+            consumer.assert_current(direct.clone()).await;
+        }
+    }
+    assert!(failed > 3, "the disconnects hit only {failed} reads");
+    assert!(company.done.len() >= 11, "{:?}", company.done);
+    consumer.relisted()
 }

@@ -3,67 +3,39 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use plumbline_directory::{Detect, DirectorySource, FeedKind, Settings};
-use plumbline_engine::port::{Cause, Source as _};
-use tokio::time::timeout;
+use plumbline_directory::{Detect, FeedKind, Settings};
+use plumbline_engine::port::Cause;
 
 use crate::{
-    company::Company, consumer::Consumer, follower::Follower, proxy::Proxy, server::Server,
+    company::Company,
+    consumer::Consumer,
+    follower::{Follower, live_through},
+    server::Server,
 };
 
 const ATTRIBUTES: [&str; 5] = ["cn", "mail", "title", "member", "uid"];
 
-/// Lives through it, and gives what was listed.
-async fn follow(server: &Server, seed: u64, detect: Detect) -> BTreeMap<Cause, usize> {
-    let mut company = Company::found(server, "corp", seed).await;
-    let proxy = Proxy::start(server.address(), server.ldaps_address()).await;
+async fn follow(server: &Server, seed: u64) -> BTreeMap<Cause, usize> {
+    let company = Company::found(server, "corp", seed).await;
     let direct = Settings {
         base_dn: company.base.clone(),
-        detect,
+        detect: Detect::Only(FeedKind::ContentSync),
         ..server.settings()
     };
-    let mut settings = direct.clone();
-    settings.servers = vec![format!("ldaps://{}", proxy.address)];
-    settings.timeouts.answer = Duration::from_secs(5);
-    let mut source = DirectorySource::new(settings).unwrap();
-    let mut consumer = Consumer::new(&ATTRIBUTES);
-    consumer.catch_up(&mut source).await;
-    let mut failed = 0;
-    for operation in 0..300 {
-        company.live().await;
-        match company.random.below(12) {
-            0 => proxy.cut(),
-            1 => proxy.allow(company.random.below(6000)),
-            2 => proxy.allow(usize::MAX),
-            3..=6 => failed += usize::from(consumer.cycle(&mut source).await.is_err()),
-            7 => {
-                // May be dropped at any time.
-                let _ = timeout(Duration::from_millis(20), source.changed()).await;
-            }
-            _ => {}
-        }
-        if operation % 100 == 99 {
-            proxy.allow(usize::MAX);
-            consumer.catch_up(&mut source).await;
-            consumer.assert_current(direct.clone()).await;
-        }
-    }
-    assert!(failed > 3, "the disconnects hit only {failed} reads");
-    assert!(company.done.len() >= 11, "{:?}", company.done);
-    consumer.relisted()
+    live_through(company, direct, &ATTRIBUTES).await
 }
 
 #[tokio::test]
 async fn on_openldap_nothing_is_lost_and_nothing_listed_but_what_containers_hide() {
     let server = Server::openldap(&[("OL_REQUIRE_TLS", "no")]);
-    let listed = follow(&server, 1, Detect::Only(FeedKind::ContentSync)).await;
+    let listed = follow(&server, 1).await;
     assert_eq!(listed, BTreeMap::new());
 }
 
 #[tokio::test]
 async fn on_389_ds_nothing_is_lost_and_nothing_listed_but_what_containers_hide() {
     let server = Server::ds389(&[]);
-    let listed = follow(&server, 2, Detect::Only(FeedKind::ContentSync)).await;
+    let listed = follow(&server, 2).await;
     assert_eq!(listed, BTreeMap::new());
 }
 
