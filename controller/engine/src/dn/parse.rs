@@ -29,6 +29,44 @@ const TYPE_NAMES: &[(&str, &str)] = &[
 ];
 
 pub(super) fn canonical(text: &str) -> Result<String, DnError> {
+    usual(text).map_or_else(|| of_any(text), Ok)
+}
+
+/// Of most DNs that there are, in one pass: plain ASCII with nothing escaped, and no space where none belongs.
+fn usual(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b" -_.@'()/&:".contains(&byte);
+    let mut canonical = String::with_capacity(text.len());
+    for rdn in text.split(',') {
+        let (kind, value) = rdn.split_once('=')?;
+        let spaced = value.starts_with(' ') || value.ends_with(' ') || value.contains("  ");
+        if kind.is_empty()
+            || !kind.bytes().all(|byte| byte.is_ascii_alphabetic())
+            || value.is_empty()
+            || spaced
+            || !value.bytes().all(plain)
+        {
+            return None;
+        }
+        if !canonical.is_empty() {
+            canonical.push(',');
+        }
+        let start = canonical.len();
+        let lower = |text: &str, into: &mut String| {
+            into.extend(text.chars().map(|letter| letter.to_ascii_lowercase()));
+        };
+        lower(kind, &mut canonical);
+        let mut names = TYPE_NAMES.iter();
+        if let Some((_, known)) = names.find(|(alias, _)| *alias == &canonical[start..]) {
+            canonical.truncate(start);
+            canonical.push_str(known);
+        }
+        canonical.push('=');
+        lower(value, &mut canonical);
+    }
+    Some(canonical)
+}
+
+fn of_any(text: &str) -> Result<String, DnError> {
     let mut parser = Parser { text, at: 0 };
     parser.skip_spaces();
     let mut canonical = String::with_capacity(text.len());
@@ -220,4 +258,45 @@ fn push_escaped(byte: u8, into: &mut String) {
     into.push('\\');
     into.push(DIGITS[usize::from(byte >> 4)].into());
     into.push(DIGITS[usize::from(byte & 15)].into());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_usual_dn_is_what_any_dn_is(
+            text in r"((OU|userId|cn|commonName|2\.5\.4\.3|) ?=[ a-zA-Z0-9.@'#+ß\\=-]{0,6},? ?){0,4}",
+        ) {
+            if let Some(usual) = usual(&text) {
+                prop_assert_eq!(Ok(usual), of_any(&text), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn most_dns_are_usual() {
+        let text = "UID=Ada.Lovelace,organizationalUnitName=R & D (Bonn),DC=corp,dc=Example";
+        let usual = usual(text);
+        assert_eq!(
+            usual.as_deref(),
+            Some("uid=ada.lovelace,ou=r & d (bonn),dc=corp,dc=example")
+        );
+        for text in [
+            "",
+            "cn=a\\,b",
+            "cn= a",
+            "cn=a  b",
+            "cn=#0401",
+            "2.5.4.3=a",
+            "cn=ä",
+            "cn=",
+            "cn=a+ou=b",
+        ] {
+            assert_eq!(super::usual(text), None, "{text}");
+        }
+    }
 }
