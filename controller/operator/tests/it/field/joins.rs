@@ -1,7 +1,7 @@
 //! DirectorySync `joins`: two domains of Active Directory to one tenant. One person in both, by each rule; whose values count; a member across;
 //! a conflict shown on both parties.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Command};
 
 use plumbline::{
     directory_sync::{dereference::dereference, validate::validate},
@@ -199,6 +199,35 @@ async fn each_rule_joins_and_each_order_decides_whose_values_count() {
     assert!(told[dorothea.as_str()].contains(&dora), "{told:#?}");
     let status = &seen.statuses["directorysync/mail"]["quarantine"];
     assert_eq!(status["count"], 3);
+
+    // Whose value won is told, whoever of the two is asked about.
+    let folder = tempfile::tempdir().unwrap();
+    for (at, resource) in resources.iter().enumerate() {
+        let file = folder.path().join(format!("{at}.yaml"));
+        std::fs::write(file, resource.to_string()).unwrap();
+    }
+    for object in [
+        "bert@corp.example.com",
+        "CN=bert,OU=Staff,DC=exchange,DC=example,DC=net",
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_plumbline"))
+            .args(["explain", "directorysync/department", object])
+            .arg("-f")
+            .arg(folder.path())
+            .arg("--secrets")
+            .arg(lab.secrets())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in [
+            "joined to CN=bert,OU=Staff,DC=",
+            "department 'Exchange' (to be sent: create) from user.department (default mapping of connector `exchange`)",
+            "displayName 'bert 1' (to be sent: create) from user.displayName (default mapping of connector `corp`)",
+        ] {
+            assert!(text.contains(part), "{object}: `{part}` is not in {text}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
