@@ -121,15 +121,6 @@ impl Server {
         url.trim_start_matches("ldaps://").parse().unwrap()
     }
 
-    /// The address alone, which its certificate names.
-    pub(crate) fn address(&self) -> &'static str {
-        match self.prefix() {
-            "OL" => OPENLDAP_ADDRESS,
-            "DS" => DS389_ADDRESS,
-            _ => SAMBA_ADDRESS,
-        }
-    }
-
     /// Plain URL, DN and password of the account that may do everything.
     pub(crate) fn administrator(&self) -> (String, String, String) {
         let fact = |name: &str| self.fact(&format!("{}_{name}", self.prefix()));

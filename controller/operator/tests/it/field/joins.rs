@@ -223,7 +223,7 @@ async fn each_rule_joins_and_each_order_decides_whose_values_count() {
         for part in [
             "joined to CN=bert,OU=Staff,DC=",
             "department 'Exchange' (to be sent: create) from user.department (default mapping of connector `exchange`)",
-            "displayName 'bert 1' (to be sent: create) from user.displayName (default mapping of connector `corp`)",
+            "displayName 'bert 1' (to be sent: create) from has(user.displayName) ? user.displayName : user.cn (default mapping of connector `corp`)",
         ] {
             assert!(text.contains(part), "{object}: `{part}` is not in {text}");
         }
