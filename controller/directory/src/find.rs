@@ -45,20 +45,20 @@ pub(crate) async fn check_rights(
 ) -> Result<(), DirectoryError> {
     let attribute = place.rule.attribute_of_users();
     let users = kind::user_filter(place.server_type);
-    let mut anchor = None;
+    let mut anchors = Vec::new();
     let mut sampled = 0;
     // Not every user has a chosen attribute, so those who do are asked for first.
     for filter in [&format!("(&{users}({attribute}=*))"), users] {
         for user in sample(connection, place, filter).await? {
             sampled += 1;
             let user = assemble(connection, user)?;
-            anchor = anchor.or_else(|| place.rule.read(EntryKind::User, &user).0);
+            anchors.extend(place.rule.read(EntryKind::User, &user).0);
         }
-        if anchor.is_some() {
+        if !anchors.is_empty() {
             break;
         }
     }
-    let Some(anchor) = anchor else {
+    if anchors.is_empty() {
         return if sampled == 0 {
             Ok(())
         } else {
@@ -68,8 +68,10 @@ pub(crate) async fn check_rights(
                 sampled,
             })
         };
-    };
-    if search(connection, place, &[&anchor]).await?.is_empty() {
+    }
+    // One of them may be deleted just now, hardly all.
+    let wanted: Vec<&Anchor> = anchors.iter().collect();
+    if search(connection, place, &wanted).await?.is_empty() {
         return Err(DirectoryError::AnchorNotSearchable {
             server: connection.server().to_owned(),
             attribute: attribute.to_owned(),
