@@ -360,6 +360,13 @@ async fn of_two_providers_either_tells_what_the_other_wrote() {
     while there.position().await != follower.company.position().await {
         tokio::task::yield_now().await;
     }
+    // A cookie without CSN came along: then, and only then, everything is read once the connection is lost.
+    let cursor = follower.consumer.cursor.clone().unwrap().0;
+    let doubtful = String::from_utf8_lossy(&cursor).contains("\ntrue\nrid=");
+    let mut listed = before;
+    if doubtful {
+        listed.insert(Cause::WentBack, 1);
+    }
     one.run(&["down"]);
     there.person("four", &base).await;
     // The lost connection may cost one failed read.
@@ -370,10 +377,11 @@ async fn of_two_providers_either_tells_what_the_other_wrote() {
     follower.consumer.assert_current(at_two).await;
     there.person("five", &base).await;
     follower.told().await;
-    // The cookie of one is good at the other. One without CSN, as a write beside another may bring it, is not believed.
-    let mut listed = follower.consumer.relisted();
-    listed.remove(&Cause::WentBack);
-    assert_eq!(listed, before);
+    assert_eq!(
+        follower.consumer.relisted(),
+        listed,
+        "the cookie of one is good at the other"
+    );
     // A cookie with the first one's `sid=` would make the second withhold what comes from there.
     one.run(&["up"]);
     let mut here = Company::connect(&one, "pair", 8).await;
